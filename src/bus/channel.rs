@@ -1,0 +1,123 @@
+//! A channel: its log, and the audience that is woken when the log grows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use slab::Slab;
+
+use super::log::Log;
+use super::name::ChannelName;
+use super::position::Epoch;
+use super::signal::Seat;
+
+/// A channel. The log and the audience have a lock each, so that waking ten thousand readers does not stop them reading.
+/// Where both are taken, the audience comes first.
+#[derive(Debug)]
+pub struct Channel {
+    /// Its name.
+    pub name: ChannelName,
+    log: Mutex<Log>,
+    audience: Mutex<Slab<Arc<Seat>>>,
+    /// Set under both locks when the channel leaves the store. Who finds it set looks the channel up again.
+    retired: AtomicBool,
+    /// When it was last published or attached to, in milliseconds since the store began.
+    active_ms: AtomicU64,
+}
+
+/// The channel left the store between the look-up and the lock.
+#[derive(Debug)]
+pub struct Retired;
+
+impl Channel {
+    /// A channel without messages.
+    pub fn new(name: ChannelName, epoch: Epoch, now_ms: u64) -> Self {
+        Self {
+            name,
+            log: Mutex::new(Log::new(epoch)),
+            audience: Mutex::default(),
+            retired: AtomicBool::new(false),
+            active_ms: AtomicU64::new(now_ms),
+        }
+    }
+
+    /// The log, to read. A retired channel may still be read: what it kept is what there was.
+    pub fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock()
+    }
+
+    /// The log, to append to.
+    ///
+    /// # Errors
+    /// [`Retired`]: an append would be lost.
+    pub fn log_to_append(&self) -> Result<MutexGuard<'_, Log>, Retired> {
+        let log = self.log.lock();
+        if self.is_retired() {
+            Err(Retired)
+        } else {
+            Ok(log)
+        }
+    }
+
+    /// Takes a seat in the audience and returns its key.
+    ///
+    /// # Errors
+    /// [`Retired`]: the seat would never be marked.
+    pub fn sit(&self, seat: Arc<Seat>) -> Result<usize, Retired> {
+        let mut audience = self.audience.lock();
+        if self.is_retired() {
+            Err(Retired)
+        } else {
+            Ok(audience.insert(seat))
+        }
+    }
+
+    /// Gives a seat back and says whether the audience is empty now.
+    pub fn stand(&self, key: usize) -> bool {
+        let mut audience = self.audience.lock();
+        audience.remove(key);
+        if audience.is_empty() {
+            // Ten thousand readers that left must not leave their seats behind.
+            audience.shrink_to_fit();
+        }
+        audience.is_empty()
+    }
+
+    /// Wakes the audience. Call it after the log's lock was given back.
+    pub fn notify(&self) {
+        for (_, seat) in self.audience.lock().iter() {
+            seat.mark();
+        }
+    }
+
+    /// The number of readers attached.
+    pub fn audience_len(&self) -> usize {
+        self.audience.lock().len()
+    }
+
+    /// True once the channel left the store. Stable while the log or the audience is locked.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Retires the channel, once, if nobody is attached and `may_go` agrees. The caller holds the store's lock.
+    pub fn retire_if(&self, may_go: impl FnOnce(&Log) -> bool) -> bool {
+        let audience = self.audience.lock();
+        let log = self.log.lock();
+        let goes = !self.is_retired() && audience.is_empty() && may_go(&log);
+        if goes {
+            self.retired.store(true, Ordering::Release);
+        }
+        goes
+    }
+
+    /// Notes that somebody published or attached.
+    pub fn touch(&self, now_ms: u64) {
+        self.active_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// When it was last published or attached to.
+    pub fn active_ms(&self) -> u64 {
+        self.active_ms.load(Ordering::Relaxed)
+    }
+}

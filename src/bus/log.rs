@@ -1,0 +1,273 @@
+//! The log of one channel: a ring of publications, bounded by count, bytes and age. No I/O and no clock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::keys::{Keys, Recall};
+use super::name::ChannelName;
+use super::position::{Epoch, Position, Start};
+use super::publication::{Draft, Publication};
+
+/// A moment, read once by the caller: by the monotonic clock for ages, and by the wall clock for readers.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Monotonic time, for ages.
+    pub instant: Instant,
+    /// Milliseconds since 1970, for a message's `time`.
+    pub unix_ms: u64,
+}
+
+/// How much a channel keeps.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// Most publications.
+    pub count_max: usize,
+    /// Most bytes, encodings included. The newest publication is kept even when it alone is larger.
+    pub bytes_max: usize,
+    /// Longest time a publication is kept.
+    pub age_max: Duration,
+    /// Most idempotency keys.
+    pub keys_max: usize,
+    /// Longest time a key is kept.
+    pub key_age_max: Duration,
+}
+
+/// Why a reader's position cannot be read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GapReason {
+    /// The position is of another life of the log.
+    Epoch,
+    /// What follows the position is not kept any more.
+    History,
+    /// The position is above the head: it was never given out.
+    Ahead,
+}
+
+impl GapReason {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::Epoch, Self::History, Self::Ahead];
+
+    /// The reason's name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Epoch => "epoch",
+            Self::History => "history",
+            Self::Ahead => "ahead",
+        }
+    }
+}
+
+/// A position that was lost: where reading goes on, and how many messages were missed if that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Why.
+    pub reason: GapReason,
+    /// Reading goes on after this.
+    pub resume: Position,
+    /// The number of messages missed, if it can be known.
+    pub count: Option<u64>,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// A new publication.
+    New(Position),
+    /// A repeat of an earlier one with the same key: its position.
+    Repeat(Position),
+    /// The key was used with another payload.
+    KeyConflict,
+}
+
+/// How a read ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// There is nothing after what was read.
+    CaughtUp,
+    /// There is more.
+    More,
+}
+
+/// The log of one channel.
+#[derive(Debug)]
+pub struct Log {
+    epoch: Epoch,
+    /// The newest offset given out.
+    head: u64,
+    /// Contiguous; the last one is `head`.
+    entries: VecDeque<Entry>,
+    /// What `entries` cost to keep.
+    bytes: usize,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+struct Entry {
+    publication: Arc<Publication>,
+    kept_since: Instant,
+}
+
+impl Log {
+    /// An empty log at offset 0.
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            head: 0,
+            entries: VecDeque::new(),
+            bytes: 0,
+            keys: Keys::default(),
+        }
+    }
+
+    /// The position after the newest publication.
+    pub fn head(&self) -> Position {
+        self.at(self.head)
+    }
+
+    /// The position before the oldest publication that is kept.
+    pub fn tail(&self) -> Position {
+        self.at(self.head - self.entries.len() as u64)
+    }
+
+    /// What it costs to keep, in bytes: publications and keys.
+    pub fn kept_bytes(&self) -> usize {
+        self.bytes + self.keys.kept_bytes()
+    }
+
+    /// True if nobody would miss it: no offset was ever given out.
+    pub fn is_pristine(&self) -> bool {
+        self.head == 0
+    }
+
+    /// What an append of this draft would return without appending, if its key is known.
+    pub fn recall(&self, draft: &Draft) -> Option<Appended> {
+        let key = draft.key.as_ref()?;
+        match self.keys.recall(key)? {
+            Recall::Same(offset) => Some(Appended::Repeat(self.at(offset))),
+            Recall::OtherPayload => Some(Appended::KeyConflict),
+        }
+    }
+
+    /// Gives a draft the next offset and keeps it, then drops what is over the retention.
+    pub fn append(
+        &mut self,
+        channel: &ChannelName,
+        draft: &Draft,
+        keep: &Retention,
+        now: Moment,
+    ) -> Appended {
+        self.expire(keep, now.instant);
+        if let Some(known) = self.recall(draft) {
+            return known;
+        }
+        self.head += 1;
+        let publication = Arc::new(Publication::encode(channel, self.head, now.unix_ms, draft));
+        self.bytes += publication.kept_bytes();
+        self.entries.push_back(Entry {
+            publication,
+            kept_since: now.instant,
+        });
+        if let Some(key) = &draft.key {
+            self.keys
+                .remember(key, self.head, keep.keys_max, now.instant);
+        }
+        self.trim(keep.count_max, keep.bytes_max);
+        Appended::New(self.head())
+    }
+
+    /// Drops what is too old.
+    pub fn expire(&mut self, keep: &Retention, now: Instant) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| now.duration_since(entry.kept_since) >= keep.age_max)
+        {
+            self.drop_oldest();
+        }
+        self.keys.expire(keep.key_age_max, now);
+    }
+
+    /// Drops all publications but the newest.
+    pub fn shed(&mut self) {
+        self.trim(1, usize::MAX);
+    }
+
+    /// Where reading starts.
+    pub fn locate(&self, start: Start) -> Position {
+        match start {
+            Start::Now => self.head(),
+            Start::Earliest => self.tail(),
+            Start::After(position) => position,
+        }
+    }
+
+    /// Checks that reading can go on from a position.
+    ///
+    /// # Errors
+    /// [`Lost`] with the reason and the place where reading goes on: before the oldest message kept.
+    pub fn check(&self, from: Position) -> Result<(), Lost> {
+        let tail = self.tail();
+        let (reason, count) = if from.epoch != self.epoch {
+            (GapReason::Epoch, None)
+        } else if from.offset > self.head {
+            (GapReason::Ahead, None)
+        } else if from.offset < tail.offset {
+            (GapReason::History, Some(tail.offset - from.offset))
+        } else {
+            return Ok(());
+        };
+        Err(Lost {
+            reason,
+            resume: tail,
+            count,
+        })
+    }
+
+    /// The publications after an offset that [`Log::check`] accepted, oldest first.
+    pub fn after(&self, offset: u64) -> impl Iterator<Item = &Arc<Publication>> {
+        // The ring is at most 2^32 entries long by its configuration, so the index fits.
+        let first = offset.saturating_sub(self.tail().offset) as usize;
+        self.entries
+            .range(first.min(self.entries.len())..)
+            .map(|entry| &entry.publication)
+    }
+
+    /// The publications below an offset, newest first.
+    pub fn before(&self, offset: u64) -> impl Iterator<Item = &Arc<Publication>> {
+        let end = offset.saturating_sub(1).saturating_sub(self.tail().offset) as usize;
+        self.entries
+            .range(..end.min(self.entries.len()))
+            .rev()
+            .map(|entry| &entry.publication)
+    }
+
+    fn at(&self, offset: u64) -> Position {
+        Position {
+            epoch: self.epoch,
+            offset,
+        }
+    }
+
+    /// Drops the oldest until both bounds hold. The newest survives any bound on bytes.
+    fn trim(&mut self, count_max: usize, bytes_max: usize) {
+        while self.entries.len() > count_max || (self.bytes > bytes_max && self.entries.len() > 1) {
+            self.drop_oldest();
+        }
+        // A burst that is long gone must not hold its memory.
+        if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes -= entry.publication.kept_bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

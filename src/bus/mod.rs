@@ -1,0 +1,193 @@
+//! The bus: channels, and the handle by which everything else publishes to them and reads from them.
+
+mod channel;
+pub mod cursor;
+mod keys;
+pub mod log;
+pub mod name;
+pub mod position;
+pub mod publication;
+pub mod reader;
+pub mod signal;
+pub mod store;
+pub mod subscription;
+
+use std::sync::Arc;
+
+pub use cursor::{Cursor, CursorError};
+pub use log::{Appended, GapReason, Lost, Retention};
+pub use name::{ChannelName, NameError, PublicId, SessionId, UserName};
+pub use position::{Epoch, Position, Start};
+pub use publication::{Draft, Key, Payload, Publication};
+pub use reader::{Batch, Budget, Gap, Item, Reader};
+pub use signal::Signal;
+pub use store::{Bounds, Store};
+pub use subscription::Subscription;
+
+use crate::broker::Broker;
+pub use crate::broker::PublishError;
+use reader::Source;
+
+/// The bus. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    store: Arc<Store>,
+    broker: Broker,
+}
+
+/// A page of history, newest first, with the position from which to read live.
+#[derive(Debug)]
+pub struct HistoryBack {
+    /// Messages, newest first.
+    pub messages: Vec<Arc<Publication>>,
+    /// Set if the upper bound was lost; the page then begins at the newest message.
+    pub gap: Option<Gap>,
+    /// The exclusive upper bound of the next page.
+    pub bound: Position,
+    /// Where to read live from: the head at the time of the read.
+    pub follow: Position,
+    /// True if older messages are kept.
+    pub more: bool,
+}
+
+impl Bus {
+    /// A bus over a broker that assigns offsets in this store.
+    pub fn new(store: Arc<Store>, broker: Broker) -> Self {
+        Self { store, broker }
+    }
+
+    /// Publishes to a channel.
+    ///
+    /// # Errors
+    /// [`PublishError`]: a full store, a key used with another payload, or a broker that failed.
+    pub async fn publish(
+        &self,
+        channel: &ChannelName,
+        draft: &Draft,
+    ) -> Result<Position, PublishError> {
+        self.broker.publish(channel, draft).await
+    }
+
+    /// True if the draft's key was used in this channel with another payload.
+    pub fn has_key_conflict(&self, channel: &ChannelName, draft: &Draft) -> bool {
+        let Ok(channel) = self.store.find(channel) else {
+            return false;
+        };
+        self.store.with_log(&channel, |log| log.recall(draft)) == Some(Appended::KeyConflict)
+    }
+
+    /// Attaches a session's signal to a channel, as the session's subscription `index`.
+    ///
+    /// # Errors
+    /// [`PublishError::Unavailable`] if the broker cannot be reached. The memory broker always can.
+    pub async fn subscribe(
+        &self,
+        channel: &ChannelName,
+        start: Start,
+        signal: &Arc<Signal>,
+        index: u32,
+    ) -> Result<Subscription, PublishError> {
+        self.broker.join(channel).await?;
+        Ok(Subscription::new(
+            &self.store,
+            channel,
+            start,
+            signal,
+            index,
+        ))
+    }
+
+    /// A reader that nobody wakes and that leaves nothing behind: one look at a channel.
+    pub fn peek(&self, channel: &ChannelName, start: Start) -> Reader {
+        let (source, position) = match self.store.find(channel) {
+            Ok(found) => {
+                let position = self.store.with_log(&found, |log| log.locate(start));
+                (Source::Channel(found), position)
+            }
+            Err(vacant) => {
+                let position = if let Start::After(position) = start {
+                    position
+                } else {
+                    vacant
+                };
+                (Source::Vacant(vacant), position)
+            }
+        };
+        Reader::new(channel.clone(), source, position)
+    }
+
+    /// Reads from several readers, fairly; see [`reader::read_fair`].
+    pub fn read(&self, ready: &mut Vec<(u32, &mut Reader)>, budget: Budget) -> Batch {
+        reader::read_fair(&self.store, ready, budget)
+    }
+
+    /// Reads one channel backwards from an exclusive upper bound. A bound that has fallen off the history ends the
+    /// paging; one of another epoch, or above the head, is a gap.
+    pub fn history_back(&self, name: &ChannelName, start: Start, budget: Budget) -> HistoryBack {
+        match self.store.find(name) {
+            Ok(channel) => self
+                .store
+                .with_log(&channel, |log| history_back(log, name, start, budget)),
+            Err(vacant) => history_back(&log::Log::new(vacant.epoch), name, start, budget),
+        }
+    }
+
+    /// The number of channels and the bytes they keep.
+    pub fn totals(&self) -> (usize, usize) {
+        self.store.totals()
+    }
+
+    /// Drops what is too old. The server calls it now and then.
+    pub async fn sweep(&self) {
+        self.store.sweep().await;
+    }
+}
+
+fn history_back(log: &log::Log, name: &ChannelName, start: Start, budget: Budget) -> HistoryBack {
+    let head = log.head();
+    let above_head = Position {
+        offset: head.offset + 1,
+        ..head
+    };
+    let (mut bound, lost) = match start {
+        Start::Now => (above_head, None),
+        Start::Earliest => (
+            Position {
+                offset: log.tail().offset + 1,
+                ..head
+            },
+            None,
+        ),
+        Start::After(bound) if bound.epoch != head.epoch => (above_head, Some(GapReason::Epoch)),
+        Start::After(bound) if bound.offset > above_head.offset => {
+            (above_head, Some(GapReason::Ahead))
+        }
+        Start::After(bound) => (bound, None),
+    };
+    let gap = lost.map(|reason| Gap {
+        channel: name.clone(),
+        lost: Lost {
+            reason,
+            resume: head,
+            count: None,
+        },
+    });
+    let mut messages = Vec::new();
+    let mut bytes = 0;
+    for publication in log.before(bound.offset) {
+        bytes += publication.json().len();
+        if messages.len() == budget.messages || (bytes > budget.bytes && !messages.is_empty()) {
+            break;
+        }
+        bound.offset = publication.offset;
+        messages.push(Arc::clone(publication));
+    }
+    let more = log.before(bound.offset).next().is_some();
+    HistoryBack {
+        messages,
+        gap,
+        bound,
+        follow: head,
+        more,
+    }
+}

@@ -1,0 +1,290 @@
+//! All channels of this node, and the totals that bound them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::RwLock;
+use tokio::time::Instant;
+
+use super::channel::Channel;
+use super::log::{Appended, Log, Moment, Retention};
+use super::name::ChannelName;
+use super::position::{Epoch, Position};
+use super::publication::Draft;
+
+/// The bounds of a [`Store`].
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// What each channel keeps.
+    pub retention: Retention,
+    /// Most channels that have state.
+    pub channels_max: usize,
+    /// Most bytes kept by all channels together.
+    pub bytes_max: usize,
+    /// How long a channel's epoch and head outlive its last use.
+    pub forget_after: Duration,
+}
+
+/// The store is full and nothing in it can go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// What a message costs beyond its payload: its names, its numbers and the book-keeping.
+const ENVELOPE_BYTES_MAX: usize = 1024;
+
+/// All channels of this node.
+#[derive(Debug)]
+pub struct Store {
+    bounds: Bounds,
+    started: Instant,
+    table: RwLock<Table>,
+    /// What all logs cost to keep.
+    bytes: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Table {
+    channels: HashMap<ChannelName, Arc<Channel>>,
+    /// The epoch of channels created from now on. It changes when a channel is forgotten.
+    epoch: Epoch,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new(bounds: Bounds) -> Self {
+        let table = Table {
+            channels: HashMap::new(),
+            epoch: Epoch::random(),
+        };
+        Self {
+            bounds,
+            started: Instant::now(),
+            table: RwLock::new(table),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// What each channel keeps.
+    pub fn retention(&self) -> &Retention {
+        &self.bounds.retention
+    }
+
+    /// The number of channels and the bytes they keep.
+    pub fn totals(&self) -> (usize, usize) {
+        (
+            self.table.read().channels.len(),
+            self.bytes.load(Ordering::Relaxed),
+        )
+    }
+
+    /// A channel that has state, or the position at which one without state stands.
+    ///
+    /// # Errors
+    /// The position `<store epoch>.0`.
+    pub fn find(&self, name: &ChannelName) -> Result<Arc<Channel>, Position> {
+        let table = self.table.read();
+        table.channels.get(name).cloned().ok_or(Position {
+            epoch: table.epoch,
+            offset: 0,
+        })
+    }
+
+    /// A channel to attach to. It is made if it has no state; it goes again when the last reader leaves, if nothing was
+    /// published by then. Such channels are bounded by the number of attachments.
+    pub fn find_or_make(&self, name: &ChannelName) -> Arc<Channel> {
+        let channel = self
+            .find(name)
+            .unwrap_or_else(|_| self.make(&mut self.table.write(), name));
+        channel.touch(self.now_ms());
+        channel
+    }
+
+    /// Appends to a channel and wakes its audience.
+    ///
+    /// # Errors
+    /// [`Full`] if a total is reached and nothing can go.
+    pub fn append(&self, name: &ChannelName, draft: &Draft) -> Result<Appended, Full> {
+        loop {
+            let channel = self.find_to_publish(name)?;
+            let Ok(mut log) = channel.log_to_append() else {
+                continue;
+            };
+            if let Some(known) = log.recall(draft) {
+                return Ok(known);
+            }
+            let needed = draft.payload.text().len() + ENVELOPE_BYTES_MAX;
+            if self.bytes.load(Ordering::Relaxed) + needed > self.bounds.bytes_max {
+                drop(log);
+                self.make_room(needed, &channel)?;
+                continue;
+            }
+            let appended = self.account(&mut log, |log| {
+                log.append(name, draft, &self.bounds.retention, self.now())
+            });
+            drop(log);
+            channel.touch(self.now_ms());
+            channel.notify();
+            return Ok(appended);
+        }
+    }
+
+    /// Reads or changes a log with what is too old dropped first.
+    pub fn with_log<T>(&self, channel: &Channel, read: impl FnOnce(&mut Log) -> T) -> T {
+        self.change(channel, |log| {
+            log.expire(&self.bounds.retention, Instant::now());
+            read(log)
+        })
+    }
+
+    /// Removes a channel that nobody attends and nobody ever published to.
+    pub fn tidy(&self, channel: &Channel) {
+        let mut table = self.table.write();
+        if channel.retire_if(Log::is_pristine) {
+            table.channels.remove(&channel.name);
+        }
+    }
+
+    /// Notes that somebody left a channel.
+    pub fn touch(&self, channel: &Channel) {
+        channel.touch(self.now_ms());
+    }
+
+    /// Drops what is too old in all channels, and forgets the channels that were idle too long. Gives way to other tasks
+    /// between chunks.
+    pub async fn sweep(&self) {
+        const CHUNK: usize = 1024;
+        let channels: Vec<Arc<Channel>> = self.table.read().channels.values().cloned().collect();
+        let forget_after_ms = self.bounds.forget_after.as_millis() as u64;
+        for chunk in channels.chunks(CHUNK) {
+            for channel in chunk {
+                self.with_log(channel, |_| ());
+                if self.now_ms().saturating_sub(channel.active_ms()) >= forget_after_ms {
+                    self.forget(channel);
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A channel to publish to. Room is made for a new one by forgetting the longest idle ones.
+    fn find_to_publish(&self, name: &ChannelName) -> Result<Arc<Channel>, Full> {
+        if let Ok(channel) = self.find(name) {
+            return Ok(channel);
+        }
+        if self.table.read().channels.len() >= self.bounds.channels_max {
+            self.forget_idle()?;
+        }
+        Ok(self.make(&mut self.table.write(), name))
+    }
+
+    fn make(&self, table: &mut Table, name: &ChannelName) -> Arc<Channel> {
+        let epoch = table.epoch;
+        let make = || Arc::new(Channel::new(name.clone(), epoch, self.now_ms()));
+        Arc::clone(table.channels.entry(name.clone()).or_insert_with(make))
+    }
+
+    /// Forgets a channel that nobody attends: its messages, its epoch and its head.
+    fn forget(&self, channel: &Channel) -> bool {
+        let mut table = self.table.write();
+        let mut kept_bytes = 0;
+        let mut was_used = false;
+        let goes = channel.retire_if(|log| {
+            kept_bytes = log.kept_bytes();
+            was_used = !log.is_pristine();
+            true
+        });
+        if goes {
+            table.channels.remove(&channel.name);
+            self.bytes.fetch_sub(kept_bytes, Ordering::Relaxed);
+            if was_used {
+                // Its offsets start again at 1, so nobody may take new ones for the old ones.
+                table.epoch = Epoch::random();
+            }
+        }
+        goes
+    }
+
+    /// Forgets the longest idle of the channels that nobody attends. A few at once, because finding them reads them all.
+    fn forget_idle(&self) -> Result<(), Full> {
+        let wanted = (self.bounds.channels_max / 256).max(1);
+        let mut forgotten = 0;
+        for channel in self.longest_idle_first() {
+            if forgotten >= wanted {
+                break;
+            }
+            forgotten += usize::from(self.forget(&channel));
+        }
+        if forgotten > 0 { Ok(()) } else { Err(Full) }
+    }
+
+    /// Drops the history of the longest idle channels, the one that is published to last, until `needed` bytes fit.
+    fn make_room(&self, needed: usize, publishing: &Arc<Channel>) -> Result<(), Full> {
+        let wanted = self.bounds.bytes_max.saturating_sub(needed);
+        let others = self
+            .longest_idle_first()
+            .into_iter()
+            .filter(|channel| !Arc::ptr_eq(channel, publishing));
+        for channel in others.chain([Arc::clone(publishing)]) {
+            if self.bytes.load(Ordering::Relaxed) <= wanted {
+                return Ok(());
+            }
+            self.change(&channel, Log::shed);
+        }
+        if self.bytes.load(Ordering::Relaxed) <= wanted {
+            Ok(())
+        } else {
+            Err(Full)
+        }
+    }
+
+    fn longest_idle_first(&self) -> Vec<Arc<Channel>> {
+        let mut channels: Vec<_> = self
+            .table
+            .read()
+            .channels
+            .values()
+            .map(|c| (c.active_ms(), Arc::clone(c)))
+            .collect();
+        channels.sort_by_key(|(active_ms, _)| *active_ms);
+        channels.into_iter().map(|(_, channel)| channel).collect()
+    }
+
+    /// Changes a log and carries the change of its size over to the total, which a retired log is no longer part of.
+    fn change<T>(&self, channel: &Channel, change: impl FnOnce(&mut Log) -> T) -> T {
+        let mut log = channel.log();
+        if channel.is_retired() {
+            change(&mut log)
+        } else {
+            self.account(&mut log, change)
+        }
+    }
+
+    fn account<T>(&self, log: &mut Log, change: impl FnOnce(&mut Log) -> T) -> T {
+        let before = log.kept_bytes();
+        let result = change(log);
+        let after = log.kept_bytes();
+        if after > before {
+            self.bytes.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.bytes.fetch_sub(before - after, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    fn now(&self) -> Moment {
+        // A wall clock before 1970 is a broken one; messages then say 1970 and everything else still works.
+        let unix_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u64);
+        Moment {
+            instant: Instant::now(),
+            unix_ms,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A reader that is woken: its place in a channel's audience, given back when it is dropped.
+
+use std::sync::Arc;
+
+use super::channel::Channel;
+use super::name::ChannelName;
+use super::position::Start;
+use super::reader::{Reader, Source};
+use super::signal::{Seat, Signal};
+use super::store::Store;
+
+/// A reader with a seat in the audience of its channel.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Where it stands.
+    pub reader: Reader,
+    store: Arc<Store>,
+    channel: Arc<Channel>,
+    seat: Arc<Seat>,
+    key: usize,
+}
+
+impl Subscription {
+    /// Attaches to a channel. `now` is pinned after the seat is taken, so nothing falls between.
+    pub(super) fn new(
+        store: &Arc<Store>,
+        name: &ChannelName,
+        start: Start,
+        signal: &Arc<Signal>,
+        index: u32,
+    ) -> Self {
+        let seat = Arc::new(Seat::new(Arc::clone(signal), index));
+        let (channel, key) = loop {
+            let channel = store.find_or_make(name);
+            if let Ok(key) = channel.sit(Arc::clone(&seat)) {
+                break (channel, key);
+            }
+        };
+        let position = store.with_log(&channel, |log| log.locate(start));
+        // There may be something to read at once: messages after the position, or a gap to tell.
+        seat.mark();
+        let reader = Reader::new(
+            channel.name.clone(),
+            Source::Channel(Arc::clone(&channel)),
+            position,
+        );
+        Self {
+            reader,
+            store: Arc::clone(store),
+            channel,
+            seat,
+            key,
+        }
+    }
+
+    /// Takes back the mark that woke the session. Call it before reading.
+    pub fn unmark(&self) {
+        self.seat.unmark();
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.store.touch(&self.channel);
+        let was_last = self.channel.stand(self.key);
+        if was_last && self.channel.log().is_pristine() {
+            self.store.tidy(&self.channel);
+        }
+    }
+}

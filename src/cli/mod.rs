@@ -1,0 +1,136 @@
+//! The command line.
+
+mod publish;
+mod serve;
+mod subscribe;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::load::{self, ConfigError};
+use crate::config::{Config, reference};
+
+/// Exit status for a configuration that cannot be used (EX_USAGE of sysexits.h).
+const EXIT_CONFIG: u8 = 64;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "everyway",
+    version,
+    about = "A real-time gateway: publish once, receive over WebSocket, SSE, long polling or short polling."
+)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ConfigArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway. This is what happens without a command, too.
+    Serve(ConfigArgs),
+    /// Say whether a configuration can be used, and print it whole.
+    CheckConfig {
+        #[command(flatten)]
+        args: ConfigArgs,
+        /// Print the reference of all settings as Markdown instead.
+        #[arg(long)]
+        reference: bool,
+    },
+    /// Publish a message.
+    Publish(publish::PublishArgs),
+    /// Print the messages of channels, one JSON object a line.
+    Subscribe(subscribe::SubscribeArgs),
+}
+
+/// Where the configuration comes from: file, then environment, then these flags.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// A configuration file, in TOML.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// An address to listen on, such as 127.0.0.1:8080. May be given more than once.
+    #[arg(long, short, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Any setting, such as limits.channels_max=50. May be given more than once.
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    set: Vec<(String, String)>,
+}
+
+impl ConfigArgs {
+    fn load(&self) -> Result<Config, ConfigError> {
+        let set = self
+            .set
+            .iter()
+            .map(|(path, text)| (path.clone(), load::parse_value(path, text)));
+        let listen = (!self.listen.is_empty())
+            .then(|| ("server.listen".to_owned(), self.listen.clone().into()));
+        let settings: Vec<_> = set.chain(listen).collect();
+        load::load(self.config.as_deref(), env(), &settings)
+    }
+}
+
+/// The environment, without what is not text: none of our keys is.
+fn env() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("write KEY=VALUE, such as limits.channels_max=50")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Runs the command line and returns its exit status: 0, 1 for a failure, 64 for a configuration that cannot be used.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => with_config(&args, serve::run),
+        Command::CheckConfig {
+            reference: true, ..
+        } => {
+            print!("{}", reference::markdown());
+            ExitCode::SUCCESS
+        }
+        Command::CheckConfig { args, .. } => with_config(&args, print_config),
+        Command::Publish(args) => report(publish::run(&args)),
+        Command::Subscribe(args) => report(subscribe::run(&args)),
+    }
+}
+
+fn with_config(args: &ConfigArgs, run: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match args.load() {
+        Ok(config) => run(config),
+        Err(error) => {
+            eprintln!("everyway: {error}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+fn print_config(config: Config) -> ExitCode {
+    match toml::to_string_pretty(&config) {
+        Ok(text) => {
+            print!("{text}");
+            eprintln!("everyway: this configuration can be used");
+            ExitCode::SUCCESS
+        }
+        Err(error) => report(Err(error.into())),
+    }
+}
+
+fn report(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("everyway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `everyway serve`: from a configuration to a gateway that runs until it is told to stop.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::EXIT_CONFIG;
+use crate::config::{self, Config, LogFormat};
+use crate::server::{Server, StartError};
+
+pub(super) fn run(config: Config) -> ExitCode {
+    if let Err(error) = start_log(&config.log) {
+        eprintln!("everyway: log.filter: {error}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    raise_file_limit(config.limits.sockets_max);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("everyway: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("everyway: {error}");
+            ExitCode::from(if matches!(error, StartError::Config(_)) {
+                EXIT_CONFIG
+            } else {
+                1
+            })
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), StartError> {
+    let format = config.log.format;
+    let server = Server::bind(config).await?;
+    match format {
+        LogFormat::Text => greet(&server),
+        LogFormat::Json => {}
+    }
+    for address in server.addresses() {
+        tracing::info!(%address, open = server.gateway().auth.is_open(), "listening");
+    }
+    server.run(told_to_stop()).await;
+    Ok(())
+}
+
+/// Waits for SIGTERM or Ctrl-C. A second one ends the process at once, as it would without us.
+async fn told_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::error!("cannot listen for signals: stop this process with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(130);
+    });
+}
+
+fn greet(server: &Server) {
+    let Some(address) = server.addresses().first() else {
+        return;
+    };
+    let mode = if server.gateway().auth.is_open() {
+        "open mode: everybody on this machine may do everything"
+    } else {
+        "anonymous clients have the rights of auth.anonymous"
+    };
+    println!(
+        "everyway {} on http://{address} ({mode}). Try, in three terminals:\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    println!("  curl -N 'http://{address}/v1/sse?channel=news'");
+    println!("  curl 'http://{address}/v1/longpoll?channel=news'");
+    println!("  curl -d '\"hello\"' 'http://{address}/v1/publish?channel=news'\n");
+    println!("and afterwards:\n");
+    println!("  curl 'http://{address}/v1/poll?channel=news&cursor=earliest'\n");
+}
+
+fn start_log(config: &config::Log) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&config.filter).map_err(|error| error.to_string())?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    let started = match config.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    started.map_err(|error| error.to_string())
+}
+
+/// Every connection takes a file descriptor, and the soft limit is often 1024.
+fn raise_file_limit(sockets_max: usize) {
+    const OTHER_FILES: u64 = 64;
+    let wanted = sockets_max as u64 + OTHER_FILES;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(got) if got < wanted => {
+            tracing::warn!(
+                open_files_max = got,
+                limits_sockets_max = sockets_max,
+                "fewer open files than sockets"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
+    }
+}

@@ -1,0 +1,243 @@
+//! Follows channels over whatever transport works, across failures, from one cursor.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use super::endpoint::{Endpoint, Failure};
+use super::{poll, sse, websocket};
+use crate::code::Code;
+use crate::transport::Transport;
+
+/// The first delay before another try; it doubles up to [`BACK_OFF_MAX`].
+const BACK_OFF_MIN: Duration = Duration::from_secs(1);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// A transport that has not delivered its first word by then does not work here, even if it opened: a proxy may hold it
+/// back.
+pub(super) const PROOF_WITHIN: Duration = Duration::from_secs(5);
+
+/// Which transport to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The first that works, in the order in which the gateway prefers them.
+    Auto,
+    /// This one.
+    Only(Transport),
+}
+
+/// What to follow.
+#[derive(Debug, Clone)]
+pub struct Follow {
+    /// The channels.
+    pub channels: Vec<String>,
+    /// Where to start.
+    pub cursor: String,
+    /// Over what.
+    pub choice: Choice,
+    /// A name of our own; for gateways in open mode.
+    pub user: Option<String>,
+    /// Between two short polls that found nothing.
+    pub poll_interval: Duration,
+}
+
+/// What a follower hands over: one JSON object, or a note about the connection.
+pub trait Follower {
+    /// A message or a gap. Returns false to stop.
+    fn object(&mut self, json: &str) -> bool;
+    /// What happens to the connection, for a person.
+    fn note(&mut self, note: &str);
+}
+
+/// How an attachment ended.
+pub(super) enum Ended {
+    /// The follower wants no more.
+    Enough,
+    /// The gateway said so, or the connection broke.
+    Lost {
+        /// What the gateway said.
+        code: Option<Code>,
+        /// What happened, for a person.
+        reason: String,
+        /// When to come back.
+        retry_after: Option<Duration>,
+        /// True if the transport had delivered something.
+        was_proven: bool,
+    },
+}
+
+impl Ended {
+    pub(super) fn failed(failure: Failure, was_proven: bool) -> Self {
+        match failure {
+            Failure::Refused {
+                code,
+                message,
+                retry_after_ms,
+            } => Self::Lost {
+                code,
+                reason: message,
+                retry_after: retry_after_ms.map(Duration::from_millis),
+                was_proven,
+            },
+            Failure::Broken(reason) => Self::Lost {
+                code: None,
+                reason,
+                retry_after: None,
+                was_proven,
+            },
+        }
+    }
+}
+
+/// The last object of a stream.
+#[derive(Debug, Deserialize)]
+pub(super) struct Disconnect {
+    code: String,
+    message: Option<String>,
+    retry_after_ms: Option<u64>,
+}
+
+impl Disconnect {
+    pub(super) fn ended(self) -> Ended {
+        let reason = match &self.message {
+            Some(message) => format!("{}: {message}", self.code),
+            None => self.code.clone(),
+        };
+        Ended::Lost {
+            code: Code::parse(&self.code),
+            reason,
+            retry_after: self.retry_after_ms.map(Duration::from_millis),
+            was_proven: true,
+        }
+    }
+}
+
+/// One attachment's view of what is followed.
+pub(super) struct Attachment<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) follow: &'a Follow,
+    /// Where we stand; every transport moves it on.
+    pub(super) cursor: &'a mut String,
+    pub(super) follower: &'a mut dyn Follower,
+}
+
+impl Attachment<'_> {
+    /// The query that attaches here.
+    pub(super) fn query<'q>(&'q self, more: &[(&'q str, &'q str)]) -> Vec<(&'q str, &'q str)> {
+        let channels = self
+            .follow
+            .channels
+            .iter()
+            .map(|channel| ("channel", channel.as_str()));
+        let user = self.follow.user.iter().map(|user| ("user", user.as_str()));
+        channels
+            .chain([("cursor", self.cursor.as_str())])
+            .chain(user)
+            .chain(more.iter().copied())
+            .collect()
+    }
+}
+
+impl Follow {
+    /// Follows until the follower wants no more.
+    ///
+    /// # Errors
+    /// What the gateway said, if it said that coming back is of no use.
+    pub async fn run(
+        &self,
+        endpoint: &Endpoint,
+        follower: &mut dyn Follower,
+    ) -> Result<(), Failure> {
+        let mut cursor = self.cursor.clone();
+        let mut back_off = BACK_OFF_MIN;
+        loop {
+            let transports = self.transports(endpoint).await;
+            let count = transports.len();
+            for (i, transport) in transports.into_iter().enumerate() {
+                follower.note(&format!("{}, from {cursor}", transport.as_str()));
+                let attachment = Attachment {
+                    endpoint,
+                    follow: self,
+                    cursor: &mut cursor,
+                    follower,
+                };
+                let ended = attach(transport, attachment).await;
+                let Ended::Lost {
+                    code,
+                    reason,
+                    retry_after,
+                    was_proven,
+                } = ended
+                else {
+                    return Ok(());
+                };
+                follower.note(&reason);
+                if let Some(code) = code.filter(|code| !code.reconnect()) {
+                    return Err(Failure::Refused {
+                        code: Some(code),
+                        message: reason,
+                        retry_after_ms: None,
+                    });
+                }
+                if was_proven {
+                    back_off = BACK_OFF_MIN;
+                }
+                // A transport that never worked gives way to the next at once; a gateway that answered is waited for.
+                let tries_next = !was_proven && code.is_none() && i + 1 < count;
+                if !tries_next {
+                    sleep(retry_after.unwrap_or_else(|| jitter(back_off))).await;
+                    back_off = (back_off * 2).min(BACK_OFF_MAX);
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn transports(&self, endpoint: &Endpoint) -> Vec<Transport> {
+        match self.choice {
+            Choice::Only(transport) => vec![transport],
+            // A gateway that cannot be asked is tried in our own order.
+            Choice::Auto => discover(endpoint).await.unwrap_or(Transport::ALL.to_vec()),
+        }
+    }
+}
+
+async fn attach(transport: Transport, attachment: Attachment<'_>) -> Ended {
+    match transport {
+        Transport::WebSocket => websocket::attach(attachment).await,
+        Transport::Sse => sse::attach(attachment).await,
+        Transport::LongPoll => poll::attach(attachment, true).await,
+        Transport::Poll => poll::attach(attachment, false).await,
+    }
+}
+
+async fn discover(endpoint: &Endpoint) -> Option<Vec<Transport>> {
+    #[derive(Deserialize)]
+    struct Discovery {
+        transports: Vec<Offer>,
+    }
+    #[derive(Deserialize)]
+    struct Offer {
+        name: String,
+    }
+    let target = endpoint.target("/v1/transports", &[]);
+    let body = endpoint
+        .fetch(Method::GET, &target, &[], Bytes::new())
+        .await
+        .ok()?;
+    let discovery: Discovery = serde_json::from_slice(&body).ok()?;
+    let known = |offer: Offer| {
+        Transport::ALL
+            .into_iter()
+            .find(|transport| transport.as_str() == offer.name)
+    };
+    let transports: Vec<Transport> = discovery.transports.into_iter().filter_map(known).collect();
+    (!transports.is_empty()).then_some(transports)
+}
+
+/// Between half and the whole of a delay, so that clients that lost one gateway do not come back as one.
+fn jitter(delay: Duration) -> Duration {
+    delay.mul_f64(0.5 + fastrand::f64() / 2.0)
+}

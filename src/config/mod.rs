@@ -1,0 +1,286 @@
+//! The configuration: every setting with its meaning, its unit and its default, in one place.
+//!
+//! The reference in `docs/configuration.md` is generated from the documentation of these fields.
+
+pub mod load;
+pub mod reference;
+mod seconds;
+
+pub use seconds::Seconds;
+use serde::{Deserialize, Serialize};
+
+use crate::transport::Transport;
+
+/// Defines a section: a struct that refuses unknown keys, its defaults, and the documentation of each key.
+macro_rules! section {
+    ($(#[doc = $about:literal])+ $name:ident at $path:literal {
+        $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr,)+
+    }) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+
+        impl $name {
+            /// The section's keys, each with its documentation.
+            pub const KEYS: &[Key] =
+                &[$(Key { path: concat!($path, stringify!($field)), doc: concat!($($doc),+) }),+];
+        }
+    };
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Where it stands: `section.key`.
+    pub path: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the gateway is reached.
+    pub server: Server,
+    /// Who may do what.
+    pub auth: Auth,
+    /// What channels keep.
+    pub history: History,
+    /// How much of everything.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Going down.
+    pub drain: Drain,
+    /// What is logged.
+    pub log: Log,
+}
+
+section! {
+    /// Where the gateway is reached.
+    Server at "server." {
+        /// Addresses to listen on, without TLS. More than one may be given.
+        listen: Vec<String> = vec!["127.0.0.1:8080".to_owned()],
+        /// The transports that are offered, in order of preference.
+        transports: Vec<Transport> = Transport::ALL.to_vec(),
+        /// Origins whose pages may use the gateway, as in `https://example.com`. Empty: pages of the same host only.
+        origins: Vec<String> = Vec::new(),
+    }
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Rights of clients without credentials. Absent: open mode, with every right, on loopback addresses only.
+    pub anonymous: Option<Anonymous>,
+}
+
+section! {
+    /// Rights of clients without credentials.
+    Anonymous at "auth.anonymous." {
+        /// Channels that anybody may subscribe to: literal names, or prefixes that end in `*`. Setting any key of this
+        /// section ends the open mode and allows addresses other than loopback.
+        subscribe: Vec<String> = Vec::new(),
+        /// Channels that anybody may publish to, written the same way.
+        publish: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// What channels keep.
+    History at "history." {
+        /// Most messages kept in a channel.
+        count_max: usize = 10_000,
+        /// Most bytes kept in a channel: messages as they are sent, and 128 bytes of book-keeping each. The newest
+        /// message is kept even when it alone is larger.
+        bytes_max: usize = 1024 * 1024,
+        /// How long a message is kept, in seconds.
+        age_s_max: Seconds = Seconds::new(300),
+        /// Most channels in all. At the limit the longest idle one that nobody attends is forgotten; if there is none,
+        /// publishing to a new channel answers 503 `limit_reached`.
+        channels_max: usize = 1_000_000,
+        /// Most bytes kept by all channels together. At the limit the longest idle channels lose all but their newest
+        /// message; if that is not enough, publishing answers 503 `limit_reached`.
+        bytes_total_max: usize = 1024 * 1024 * 1024,
+        /// How long a channel's epoch and head outlive its last use, in seconds. After that its positions are lost.
+        forget_after_s: Seconds = Seconds::new(86_400),
+        /// How long an `Idempotency-Key` is remembered, in seconds.
+        key_age_s_max: Seconds = Seconds::new(300),
+        /// Most keys remembered in a channel. At the limit the oldest is forgotten.
+        keys_max: usize = 1000,
+    }
+}
+
+section! {
+    /// How much of everything.
+    Limits at "limits." {
+        /// Most TCP connections. One more is closed at once.
+        sockets_max: usize = 100_000,
+        /// Most attachments: WebSockets, SSE streams and long polls that wait. One more is answered `overloaded`.
+        attachments_max: usize = 100_000,
+        /// Most channels of one request or one WebSocket.
+        channels_max: usize = 100,
+        /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent.
+        message_bytes_max: usize = 65_536,
+        /// Largest request head, in bytes, and how much of a stream is buffered before its reader is left behind. 8192
+        /// or more.
+        head_bytes_max: usize = 65_536,
+        /// Most bytes that wait to be written to one WebSocket. Its reader is then left behind in the history.
+        queued_bytes_max: usize = 262_144,
+        /// Messages in a page when the request does not say.
+        page_messages: usize = 100,
+        /// Most messages in a page.
+        page_messages_max: usize = 1000,
+        /// Largest page, in bytes of messages. One message is returned even when it alone is larger.
+        page_bytes_max: usize = 1024 * 1024,
+    }
+}
+
+section! {
+    /// How long things may take, in seconds.
+    Timeouts at "timeouts." {
+        /// A request's head, from its first byte or from the connection's start.
+        head_s: Seconds = Seconds::new(10),
+        /// A request's body.
+        body_s: Seconds = Seconds::new(30),
+        /// Between two requests of a connection.
+        idle_s: Seconds = Seconds::new(75),
+        /// A reader that takes nothing: a WebSocket then ends with `slow`, any other connection is closed.
+        stall_s: Seconds = Seconds::new(30),
+        /// Between two pings, on WebSocket and SSE.
+        heartbeat_s: Seconds = Seconds::new(25),
+        /// From a WebSocket ping to the next byte of its client, else it ends with `heartbeat`.
+        pong_s: Seconds = Seconds::new(10),
+        /// From a close frame to the client's answer.
+        close_s: Seconds = Seconds::new(5),
+        /// A long poll that does not say how long it waits.
+        wait_s: Seconds = Seconds::new(25),
+        /// The longest wait of a long poll.
+        wait_s_max: Seconds = Seconds::new(55),
+    }
+}
+
+section! {
+    /// Going down on SIGTERM or Ctrl-C.
+    Drain at "drain." {
+        /// What still runs after this many seconds is cut.
+        deadline_s: Seconds = Seconds::new(30),
+        /// Clients are told to come back after a delay drawn at random from 0 to this many seconds.
+        spread_s: Seconds = Seconds::new(5),
+    }
+}
+
+section! {
+    /// What is logged, on standard error.
+    Log at "log." {
+        /// `text` or `json`.
+        format: LogFormat = LogFormat::Text,
+        /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `everyway=debug,hyper=info`.
+        filter: String = "info".to_owned(),
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// All settings, in the order of the reference.
+    pub fn keys() -> impl Iterator<Item = &'static Key> {
+        let sections = [
+            Server::KEYS,
+            Anonymous::KEYS,
+            History::KEYS,
+            Limits::KEYS,
+            Timeouts::KEYS,
+            Drain::KEYS,
+            Log::KEYS,
+        ];
+        sections.into_iter().flatten()
+    }
+
+    /// Checks what no single key can say.
+    ///
+    /// # Errors
+    /// A sentence that names the key and what to do.
+    pub fn check(&self) -> Result<(), String> {
+        let at_least_one = [
+            ("history.count_max", self.history.count_max),
+            ("history.channels_max", self.history.channels_max),
+            ("history.keys_max", self.history.keys_max),
+            ("limits.sockets_max", self.limits.sockets_max),
+            ("limits.channels_max", self.limits.channels_max),
+            ("limits.message_bytes_max", self.limits.message_bytes_max),
+            ("limits.page_messages", self.limits.page_messages),
+            ("server.listen", self.server.listen.len()),
+            ("server.transports", self.server.transports.len()),
+        ];
+        if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{key} must be at least 1"));
+        }
+        let zero = Seconds::new(0);
+        let more_than_zero = [
+            ("timeouts.head_s", self.timeouts.head_s),
+            ("timeouts.body_s", self.timeouts.body_s),
+            ("timeouts.idle_s", self.timeouts.idle_s),
+            ("timeouts.stall_s", self.timeouts.stall_s),
+            ("timeouts.heartbeat_s", self.timeouts.heartbeat_s),
+            ("timeouts.pong_s", self.timeouts.pong_s),
+            ("history.age_s_max", self.history.age_s_max),
+        ];
+        if let Some((key, _)) = more_than_zero.iter().find(|(_, value)| *value <= zero) {
+            return Err(format!("{key} must be more than 0"));
+        }
+        let ordered = [
+            (
+                self.limits.head_bytes_max >= 8192,
+                "limits.head_bytes_max must be at least 8192",
+            ),
+            (
+                self.history.bytes_total_max >= self.history.bytes_max,
+                "history.bytes_total_max must be at least history.bytes_max",
+            ),
+            (
+                self.history.bytes_max >= self.limits.message_bytes_max,
+                "history.bytes_max must be at least limits.message_bytes_max: a channel keeps its newest message",
+            ),
+            (
+                self.limits.page_messages_max >= self.limits.page_messages,
+                "limits.page_messages_max must be at least limits.page_messages",
+            ),
+            (
+                self.timeouts.wait_s_max >= self.timeouts.wait_s,
+                "timeouts.wait_s_max must be at least timeouts.wait_s",
+            ),
+            (
+                self.history.forget_after_s >= self.history.age_s_max,
+                "history.forget_after_s must be at least history.age_s_max: positions must outlive messages",
+            ),
+            (
+                self.history.count_max <= u32::MAX as usize,
+                "history.count_max must be below 2^32",
+            ),
+        ];
+        match ordered.iter().find(|(holds, _)| !holds) {
+            Some((_, sentence)) => Err((*sentence).to_owned()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What all connections share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::attachments::Attachments;
+use crate::auth::Auth;
+use crate::broker::{Broker, Memory};
+use crate::bus::{Bounds, Budget, Bus, Retention, Store};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::protocol::command::CommandLimits;
+
+/// A gateway: the bus and everything around it that is not a connection.
+#[derive(Debug)]
+pub struct Gateway {
+    /// How it is set up.
+    pub config: Config,
+    /// Where messages go.
+    pub bus: Bus,
+    /// Who may do what.
+    pub auth: Auth,
+    /// Who is attached.
+    pub attachments: Arc<Attachments>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// All tasks of connections, so that going down can wait for them.
+    pub tasks: TaskTracker,
+    draining: AtomicBool,
+    cut: CancellationToken,
+}
+
+impl Gateway {
+    /// A gateway with the memory broker.
+    pub fn new(config: Config) -> Self {
+        let store = Arc::new(Store::new(bounds(&config)));
+        let broker = Broker::Memory(Memory::new(Arc::clone(&store)));
+        let metrics = Arc::new(Metrics::default());
+        Self {
+            bus: Bus::new(store, broker),
+            auth: Auth::new(&config.auth),
+            attachments: Arc::new(Attachments::new(
+                config.limits.attachments_max,
+                Arc::clone(&metrics),
+            )),
+            metrics,
+            tasks: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+            cut: CancellationToken::new(),
+            config,
+        }
+    }
+
+    /// Begins to go down: attached clients are told to come back later, newcomers are turned away.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.attachments
+            .drain(self.config.drain.spread_s.duration());
+    }
+
+    /// True while it goes down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Runs a task of a connection. It is waited for when the gateway goes down, and cut at the deadline.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cut = self.cut.clone();
+        self.tasks
+            .spawn(async move { cut.run_until_cancelled(task).await.unwrap_or(()) });
+    }
+
+    /// Cuts all tasks that still run.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// The bounds that commands are read within.
+    pub fn command_limits(&self) -> CommandLimits {
+        CommandLimits {
+            message_bytes_max: self.config.limits.message_bytes_max,
+            page_messages_max: self.config.limits.page_messages_max,
+        }
+    }
+
+    /// The largest body or frame that can hold a message: base64 is a third longer, and a command has a frame of its own.
+    pub fn body_bytes_max(&self) -> usize {
+        const AROUND_MESSAGE_BYTES: usize = 4096;
+        self.config.limits.message_bytes_max / 3 * 4 + AROUND_MESSAGE_BYTES
+    }
+
+    /// How much a page may hold.
+    pub fn page_budget(&self, limit: Option<usize>) -> Budget {
+        let limits = &self.config.limits;
+        Budget {
+            messages: limit.unwrap_or(limits.page_messages),
+            bytes: limits.page_bytes_max,
+        }
+    }
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let history = &config.history;
+    Bounds {
+        retention: Retention {
+            count_max: history.count_max,
+            bytes_max: history.bytes_max,
+            age_max: history.age_s_max.duration(),
+            keys_max: history.keys_max,
+            key_age_max: history.key_age_s_max.duration(),
+        },
+        channels_max: history.channels_max,
+        bytes_max: history.bytes_total_max,
+        forget_after: history.forget_after_s.duration(),
+    }
+}

@@ -1,0 +1,157 @@
+//! From a request to its answer: let in, find the endpoint, do it, say what the browser may see.
+
+mod body;
+mod cors;
+mod door;
+mod error;
+mod ops;
+mod publish;
+mod query;
+mod receive;
+pub mod route;
+
+use std::sync::Arc;
+
+pub use body::Body;
+use http::header::{ALLOW, ETAG, HeaderName, HeaderValue, ORIGIN};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::auth::Action;
+use crate::code::Code;
+use crate::gateway::Gateway;
+use crate::problem::Problem;
+use crate::{history, transport::Transport};
+use ops::json_response;
+use route::{Endpoint, RouteLimits};
+
+/// Answers a request. Dropped when the client goes; nothing is left behind then.
+pub async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let (parts, body) = request.into_parts();
+    // An origin that is not let in learns nothing, not even by CORS.
+    let (mut response, origin) = match door::admit(&gateway, &parts) {
+        Ok(()) => (dispatch(&gateway, parts, body).await, origin),
+        Err(problem) => (error::response(&problem), None),
+    };
+    count_error(&gateway, &response);
+    cors::expose(response.headers_mut(), origin.as_ref());
+    response.headers_mut().insert(NOSNIFF.0, NOSNIFF.1);
+    response
+}
+
+/// Nobody may take JSON for a script.
+const NOSNIFF: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-content-type-options"),
+    HeaderValue::from_static("nosniff"),
+);
+
+async fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Response<Body> {
+    let endpoint = match endpoint(gateway, &parts) {
+        Ok(endpoint) => endpoint,
+        Err(refusal) => return *refusal,
+    };
+    match endpoint {
+        Endpoint::Receive(Transport::WebSocket) => receive::websocket(gateway, parts),
+        Endpoint::Receive(Transport::Sse) => receive::sse(gateway, parts).await,
+        Endpoint::Receive(Transport::LongPoll) => receive::long_poll(gateway, parts).await,
+        Endpoint::Receive(Transport::Poll) => receive::short_poll(gateway, parts),
+        Endpoint::Publish => publish::publish(gateway, parts, body).await,
+        Endpoint::History => history_page(gateway, &parts),
+        Endpoint::Transports => ops::transports(gateway),
+        Endpoint::Health => ops::health(),
+        Endpoint::Ready => ops::ready(gateway),
+        Endpoint::Metrics => metrics(gateway),
+    }
+}
+
+/// What the request is for, or the answer that refuses it.
+fn endpoint(gateway: &Gateway, parts: &Parts) -> Result<Endpoint, Box<Response<Body>>> {
+    let is_on = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Receive(transport) => gateway.config.server.transports.contains(transport),
+        _ => true,
+    };
+    let Some(endpoint) = Endpoint::at(parts.uri.path()).filter(is_on) else {
+        let problem = Problem::new(
+            Code::NotFound,
+            "there is nothing here: GET /v1/transports lists what there is",
+        );
+        return Err(Box::new(error::response(&problem)));
+    };
+    if parts.method == Method::OPTIONS {
+        return Err(Box::new(cors::preflight(endpoint.methods())));
+    }
+    if !endpoint.methods().contains(&parts.method) {
+        let allowed = cors::allow(endpoint.methods());
+        let message = format!("this path takes {}", allowed.to_str().unwrap_or_default());
+        let mut response = error::response(&Problem::new(Code::MethodNotAllowed, message));
+        response.headers_mut().insert(ALLOW, allowed);
+        return Err(Box::new(response));
+    }
+    Ok(endpoint)
+}
+
+fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
+    let page = || {
+        let (request, user) = route::history(parts, route_limits(gateway))?;
+        gateway
+            .auth
+            .principal(user)?
+            .may(Action::Subscribe, &request.channel)?;
+        Ok(history::read(
+            &gateway.bus,
+            &request,
+            gateway.page_budget(request.limit),
+            "",
+        ))
+    };
+    match page() {
+        Ok(page) => {
+            page.gaps
+                .iter()
+                .for_each(|gap| gateway.metrics.count_gap(gap.lost.reason));
+            page_response(page.json, &page.cursor)
+        }
+        Err(problem) => error::response(&problem),
+    }
+}
+
+fn metrics(gateway: &Gateway) -> Response<Body> {
+    match gateway
+        .auth
+        .principal(None)
+        .and_then(|principal| principal.must_be_admin())
+    {
+        Ok(()) => ops::metrics(gateway),
+        Err(problem) => error::response(&problem),
+    }
+}
+
+/// A page with its cursor as `ETag`.
+fn page_response(json: Vec<u8>, cursor: &str) -> Response<Body> {
+    let mut response = json_response(StatusCode::OK, json);
+    response.headers_mut().insert(ETAG, etag(cursor));
+    response
+}
+
+fn etag(cursor: &str) -> HeaderValue {
+    // A cursor is made of visible ASCII without quotes.
+    HeaderValue::from_str(&format!("\"{cursor}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+fn route_limits(gateway: &Gateway) -> RouteLimits {
+    let (limits, timeouts) = (&gateway.config.limits, &gateway.config.timeouts);
+    RouteLimits {
+        channels_max: limits.channels_max,
+        page_messages_max: limits.page_messages_max,
+        wait_max: timeouts.wait_s_max.duration(),
+    }
+}
+
+/// Errors carry their code to the count as an extension, so that it is taken once, here.
+fn count_error(gateway: &Gateway, response: &Response<Body>) {
+    if let Some(code) = response.extensions().get::<Code>() {
+        gateway.metrics.count_error(*code);
+    }
+}

@@ -1,0 +1,115 @@
+//! `POST /v1/publish`: from a body to the bus.
+
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use crate::auth::Action;
+use crate::bus::{Bus, ChannelName, Draft, Position};
+use crate::code::Code;
+use crate::gateway::Gateway;
+use crate::problem::Problem;
+use crate::protocol::payload;
+
+use super::body::Body;
+use super::ops::json_response;
+use super::{error, route};
+
+/// Publishes a body to the channels of the request. Everything is checked before anything is published.
+pub async fn publish(gateway: &Gateway, parts: Parts, body: Incoming) -> Response<Body> {
+    let (channels, draft) = match prepare(gateway, parts, body).await {
+        Ok(prepared) => prepared,
+        Err(problem) => return error::response(&problem),
+    };
+    let mut published = Vec::with_capacity(channels.len());
+    for channel in &channels {
+        match gateway.bus.publish(channel, &draft).await {
+            Ok(position) => published.push(answer(channel, position)),
+            Err(failure) => {
+                let problem = Problem::from(failure).about(channel);
+                let published = (!published.is_empty()).then_some(Value::Array(published));
+                return error::response_with(&problem, published.as_ref());
+            }
+        }
+        gateway.metrics.published_http.inc();
+    }
+    let answer = if published.len() == 1 {
+        published.remove(0)
+    } else {
+        Value::Array(published)
+    };
+    json_response(StatusCode::OK, answer.to_string())
+}
+
+async fn prepare(
+    gateway: &Gateway,
+    parts: Parts,
+    body: Incoming,
+) -> Result<(Vec<ChannelName>, Draft), Problem> {
+    let request = route::publish(&parts, super::route_limits(gateway))?;
+    let principal = gateway.auth.principal(request.user)?;
+    for channel in &request.channels {
+        principal.may(Action::Publish, channel)?;
+    }
+    let body = read(gateway, &parts, body).await?;
+    let payload = payload::read_body(request.kind, &body, gateway.config.limits.message_bytes_max)?;
+    let key = request
+        .key
+        .map(|key| payload::key(principal.user.as_ref(), &key, &payload));
+    let draft = Draft {
+        from: payload::sender(principal.user.as_ref()),
+        payload,
+        key,
+    };
+    check_keys(&gateway.bus, &request.channels, &draft)?;
+    Ok((request.channels, draft))
+}
+
+/// Reads a body within its bounds. One that says it is too large is refused before it is read.
+async fn read(gateway: &Gateway, parts: &Parts, body: Incoming) -> Result<bytes::Bytes, Problem> {
+    let bytes_max = gateway.body_bytes_max();
+    let too_large = || {
+        Problem::new(
+            Code::TooLarge,
+            format!("a body has at most {bytes_max} bytes"),
+        )
+    };
+    let declared = parts
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|declared| declared > bytes_max as u64) {
+        return Err(too_large());
+    }
+    let wait = gateway.config.timeouts.body_s.duration();
+    let collected = tokio::time::timeout(wait, Limited::new(body, bytes_max).collect()).await;
+    match collected {
+        Err(_) => Err(Problem::bad_request("the body did not arrive in time")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::bad_request("the body broke off")),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    }
+}
+
+/// A key used with another payload in any of the channels refuses the whole request.
+fn check_keys(bus: &Bus, channels: &[ChannelName], draft: &Draft) -> Result<(), Problem> {
+    if draft.key.is_none() {
+        return Ok(());
+    }
+    match channels
+        .iter()
+        .find(|channel| bus.has_key_conflict(channel, draft))
+    {
+        Some(channel) => {
+            Err(Problem::from(crate::broker::PublishError::KeyConflict).about(channel))
+        }
+        None => Ok(()),
+    }
+}
+
+fn answer(channel: &ChannelName, position: Position) -> Value {
+    json!({"channel": channel.as_str(), "epoch": position.epoch.as_str(), "offset": position.offset})
+}

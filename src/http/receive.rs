@@ -1,0 +1,164 @@
+//! The four receiving endpoints: from a request to its transport, and from what that returns to an answer.
+
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Response, StatusCode};
+
+use crate::auth::{Action, Principal};
+use crate::code::Code;
+use crate::gateway::Gateway;
+use crate::problem::Problem;
+use crate::transport::poll::{self, Answer};
+use crate::transport::sse::{self, SseStream};
+use crate::transport::websocket::{self, Opening};
+use crate::transport::{Client, Transport};
+
+use super::body::Body;
+use super::route::{Attach, Poll};
+use super::{error, etag, page_response, route, route_limits};
+
+/// Tells a proxy not to hold an event stream back.
+const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// `GET /v1/ws`. Only a malformed upgrade is refused here: a browser cannot see why an upgrade was refused, so every other
+/// problem is told over the WebSocket.
+pub fn websocket(gateway: &Arc<Gateway>, mut parts: Parts) -> Response<Body> {
+    let handshake = match websocket::Handshake::read(&parts) {
+        Ok(handshake) => handshake,
+        Err(refusal) => {
+            let mut response = error::response(&refusal.problem);
+            *response.status_mut() = refusal.status;
+            response.headers_mut().extend(refusal.headers());
+            return response;
+        }
+    };
+    let opening = open_websocket(gateway, &parts);
+    websocket::spawn(gateway, &mut parts.extensions, opening);
+    handshake.accept().map(|()| Body::empty())
+}
+
+fn open_websocket(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Opening, Problem> {
+    let attach = route::websocket(parts, route_limits(gateway))?;
+    let principal = authorize(gateway, &attach)?;
+    let attachment = gateway.attachments.enter(Transport::WebSocket)?;
+    let client = Client::new(principal, attach.session);
+    Ok(Opening {
+        client,
+        attachment,
+        channels: attach.channels,
+        starts: attach.starts,
+    })
+}
+
+/// `GET /v1/sse`.
+pub async fn sse(gateway: &Arc<Gateway>, parts: Parts) -> Response<Body> {
+    let opened = match open_sse(gateway, &parts) {
+        Ok((client, attachment, attach)) => {
+            // The request's buffer is free from here on: the stream may live for days.
+            drop(parts);
+            SseStream::open(gateway, &client, attachment, attach.channels, attach.starts).await
+        }
+        Err(problem) => Err(problem),
+    };
+    match opened {
+        Ok(stream) => event_stream(Body::Sse(Box::new(stream))),
+        // An EventSource stops for good at any other status, so what passes is told on a stream that ends.
+        Err(problem)
+            if matches!(
+                problem.code,
+                Code::Shutdown | Code::Overloaded | Code::RateLimited
+            ) =>
+        {
+            gateway.metrics.count_error(problem.code);
+            event_stream(Body::full(sse::farewell(&problem.into())))
+        }
+        Err(problem) => error::response(&problem),
+    }
+}
+
+fn open_sse(
+    gateway: &Arc<Gateway>,
+    parts: &Parts,
+) -> Result<(Client, crate::attachments::Attachment, Attach), Problem> {
+    let mut attach = route::sse(parts, route_limits(gateway))?;
+    let principal = authorize(gateway, &attach)?;
+    let attachment = gateway.attachments.enter(Transport::Sse)?;
+    Ok((
+        Client::new(principal, attach.session.take()),
+        attachment,
+        attach,
+    ))
+}
+
+fn event_stream(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-store, no-transform"),
+    );
+    headers.insert(NO_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// `GET /v1/longpoll`.
+pub async fn long_poll(gateway: &Arc<Gateway>, parts: Parts) -> Response<Body> {
+    match open_poll(gateway, &parts) {
+        Ok(request) => {
+            // The request's buffer is free from here on: the poll may wait for a minute.
+            drop(parts);
+            answer(poll::long(gateway, request).await)
+        }
+        Err(problem) => error::response(&problem),
+    }
+}
+
+/// `GET /v1/poll`.
+pub fn short_poll(gateway: &Arc<Gateway>, parts: Parts) -> Response<Body> {
+    answer(open_poll(gateway, &parts).map(|request| poll::short(gateway, request)))
+}
+
+fn open_poll(gateway: &Gateway, parts: &Parts) -> Result<poll::Request, Problem> {
+    let Poll {
+        attach,
+        limit,
+        wait,
+        known,
+    } = route::poll(parts, route_limits(gateway))?;
+    authorize(gateway, &attach)?;
+    Ok(poll::Request {
+        channels: attach.channels,
+        starts: attach.starts,
+        budget: gateway.page_budget(limit),
+        wait: wait.unwrap_or(gateway.config.timeouts.wait_s.duration()),
+        known,
+    })
+}
+
+/// Rights are all or nothing: one channel refused refuses the request.
+fn authorize(gateway: &Gateway, attach: &Attach) -> Result<Principal, Problem> {
+    let principal = gateway.auth.principal(attach.user.clone())?;
+    for channel in &attach.channels {
+        principal.may(Action::Subscribe, channel)?;
+    }
+    Ok(principal)
+}
+
+fn answer(answer: Result<Answer, Problem>) -> Response<Body> {
+    match answer {
+        Ok(Answer::Page { json, cursor }) => page_response(json, &cursor),
+        Ok(Answer::NotModified { cursor }) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response.headers_mut().insert(ETAG, etag(&cursor));
+            response
+                .headers_mut()
+                .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(problem) => error::response(&problem),
+    }
+}

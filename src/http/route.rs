@@ -1,0 +1,347 @@
+//! From a request's head to what it asks for. Pure: the only place where paths and parameter names appear.
+
+use std::time::Duration;
+
+use http::header::{IF_NONE_MATCH, ORIGIN};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use crate::bus::{ChannelName, Cursor, SessionId, Start, UserName};
+use crate::code::Code;
+use crate::problem::Problem;
+use crate::protocol::command::{HistoryRequest, Order, parse_key, parse_limit};
+use crate::protocol::payload::BodyKind;
+use crate::transport::Transport;
+
+use super::query::Query;
+
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// One of the four ways to receive.
+    Receive(Transport),
+    /// Publish a message.
+    Publish,
+    /// A page of history.
+    History,
+    /// Which transports there are.
+    Transports,
+    /// Liveness.
+    Health,
+    /// Readiness.
+    Ready,
+    /// Counters.
+    Metrics,
+}
+
+const GET: &[Method] = &[Method::GET, Method::OPTIONS];
+const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
+const POST: &[Method] = &[Method::POST, Method::OPTIONS];
+
+impl Endpoint {
+    /// What is at a path, if anything.
+    pub fn at(path: &str) -> Option<Self> {
+        if let Some(transport) = Transport::ALL
+            .into_iter()
+            .find(|transport| transport.path() == path)
+        {
+            return Some(Self::Receive(transport));
+        }
+        Some(match path {
+            "/v1/publish" => Self::Publish,
+            "/v1/history" => Self::History,
+            "/v1/transports" => Self::Transports,
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            _ => return None,
+        })
+    }
+
+    /// The methods it takes.
+    pub fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Receive(_) | Self::History => GET,
+            Self::Publish => POST,
+            Self::Transports | Self::Health | Self::Ready | Self::Metrics => GET_HEAD,
+        }
+    }
+}
+
+/// The bounds that a request is read within.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteLimits {
+    /// Most channels of a request.
+    pub channels_max: usize,
+    /// Most messages in a page.
+    pub page_messages_max: usize,
+    /// The longest wait of a long poll.
+    pub wait_max: Duration,
+}
+
+/// What all receiving requests say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attach {
+    /// The channels, none twice.
+    pub channels: Vec<ChannelName>,
+    /// Where to start in each of them.
+    pub starts: Vec<Start>,
+    /// The session's secret id, if the client brought one.
+    pub session: Option<SessionId>,
+    /// The name that the client chose.
+    pub user: Option<UserName>,
+}
+
+/// What a poll says besides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Poll {
+    /// Channels and cursor.
+    pub attach: Attach,
+    /// Most messages; the default if absent.
+    pub limit: Option<usize>,
+    /// How long to wait; the default if absent. Short polls ignore it.
+    pub wait: Option<Duration>,
+    /// The starts that `If-None-Match` stands for, if it is a cursor.
+    pub known: Option<Vec<Start>>,
+}
+
+/// What a publishing request says besides its body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publish {
+    /// The channels, none twice.
+    pub channels: Vec<ChannelName>,
+    /// The name that the client chose.
+    pub user: Option<UserName>,
+    /// The idempotency key.
+    pub key: Option<String>,
+    /// What kind of body follows.
+    pub kind: BodyKind,
+}
+
+/// Reads the request of a WebSocket, which may begin without channels.
+///
+/// # Errors
+/// `bad_request`, `bad_cursor` or `forbidden`, each with what to do.
+pub fn websocket(parts: &Parts, limits: RouteLimits) -> Result<Attach, Problem> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let channels = channels(&query, 0, limits.channels_max)?;
+    let starts = Cursor::parse(query.single("cursor")?.unwrap_or("now"))?.resolve(&channels)?;
+    attach_rest(&query, channels, starts)
+}
+
+/// Reads the request of an SSE stream. `Last-Event-ID` wins over `cursor`: it is what an `EventSource` that comes back
+/// knows, and its URL still holds the cursor it began with.
+///
+/// # Errors
+/// As [`websocket`].
+pub fn sse(parts: &Parts, limits: RouteLimits) -> Result<Attach, Problem> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let channels = channels(&query, 1, limits.channels_max)?;
+    let cursor = query.single("cursor")?;
+    let cursor = last_event_id(&parts.headers)?.or(cursor).unwrap_or("now");
+    let starts = Cursor::parse(cursor)?.resolve(&channels)?;
+    attach_rest(&query, channels, starts)
+}
+
+/// Reads a poll. Without a cursor, `If-None-Match` is the cursor.
+///
+/// # Errors
+/// As [`websocket`].
+pub fn poll(parts: &Parts, limits: RouteLimits) -> Result<Poll, Problem> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let channels = channels(&query, 1, limits.channels_max)?;
+    let known = if_none_match(&parts.headers)?;
+    let resolve = |token: &str| Cursor::parse(token)?.resolve(&channels);
+    let cursor = query.single("cursor")?;
+    let starts = resolve(cursor.or(known).unwrap_or("now"))?;
+    // Beside a cursor, an ETag that is not one of ours simply matches nothing.
+    let known = known.and_then(|token| resolve(token).ok());
+    let limit = limit(&query, limits.page_messages_max)?;
+    let wait = query
+        .single("wait")?
+        .map(|text| parse_wait(text, limits.wait_max))
+        .transpose()?;
+    Ok(Poll {
+        attach: attach_rest(&query, channels, starts)?,
+        limit,
+        wait,
+        known,
+    })
+}
+
+/// Reads a publishing request.
+///
+/// # Errors
+/// As [`websocket`].
+pub fn publish(parts: &Parts, limits: RouteLimits) -> Result<Publish, Problem> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    Ok(Publish {
+        channels: channels(&query, 1, limits.channels_max)?,
+        user: user(&query)?,
+        key: header(&parts.headers, "idempotency-key")?
+            .map(parse_key)
+            .transpose()?,
+        kind: BodyKind::of(header(&parts.headers, "content-type")?),
+    })
+}
+
+/// Reads a request for history, with the name that the client chose.
+///
+/// # Errors
+/// As [`websocket`].
+pub fn history(
+    parts: &Parts,
+    limits: RouteLimits,
+) -> Result<(HistoryRequest, Option<UserName>), Problem> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let name = query
+        .single("channel")?
+        .ok_or_else(|| Problem::bad_request("channel is missing: add ?channel=NAME"))?;
+    let channel = ChannelName::parse(name)?;
+    let starts = query
+        .single("cursor")?
+        .map(|token| Cursor::parse(token)?.resolve(std::slice::from_ref(&channel)))
+        .transpose()?;
+    let request = HistoryRequest {
+        limit: limit(&query, limits.page_messages_max)?,
+        start: starts.and_then(|starts| starts.first().copied()),
+        order: query
+            .single("order")?
+            .map_or(Ok(Order::default()), Order::parse)?,
+        channel,
+    };
+    Ok((request, user(&query)?))
+}
+
+/// The `Origin` of a request.
+///
+/// # Errors
+/// `forbidden` for one that is not text: it cannot be on any list.
+pub fn origin(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(ORIGIN) else {
+        return Ok(None);
+    };
+    value
+        .to_str()
+        .map(Some)
+        .map_err(|_| Problem::new(Code::Forbidden, "the Origin header is not text"))
+}
+
+fn attach_rest(
+    query: &Query,
+    channels: Vec<ChannelName>,
+    starts: Vec<Start>,
+) -> Result<Attach, Problem> {
+    let session = query.single("session")?.map(SessionId::parse).transpose()?;
+    Ok(Attach {
+        channels,
+        starts,
+        session,
+        user: user(query)?,
+    })
+}
+
+fn channels(query: &Query, min: usize, max: usize) -> Result<Vec<ChannelName>, Problem> {
+    let mut channels = Vec::new();
+    for name in query.all("channel") {
+        if channels.len() == max {
+            return Err(Problem::bad_request(format!(
+                "a request has at most {max} channels: use several requests"
+            )));
+        }
+        channels.push(ChannelName::parse(name)?);
+    }
+    if channels.len() < min {
+        return Err(Problem::bad_request(
+            "channel is missing: add ?channel=NAME",
+        ));
+    }
+    let mut sorted: Vec<&ChannelName> = channels.iter().collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            Err(Problem::bad_request("a channel is named twice: name it once").about(pair[0]))
+        }
+        None => Ok(channels),
+    }
+}
+
+fn user(query: &Query) -> Result<Option<UserName>, Problem> {
+    Ok(query.single("user")?.map(UserName::parse).transpose()?)
+}
+
+fn limit(query: &Query, max: usize) -> Result<Option<usize>, Problem> {
+    let Some(text) = query.single("limit")? else {
+        return Ok(None);
+    };
+    // What is no number is out of range, and gets the same answer.
+    let limit = if is_digits(text) {
+        text.parse().unwrap_or(0)
+    } else {
+        0
+    };
+    parse_limit(limit, max).map(Some)
+}
+
+/// Seconds, whole or with a fraction.
+fn parse_wait(text: &str, max: Duration) -> Result<Duration, Problem> {
+    let is_number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds: Option<f64> = if is_number { text.parse().ok() } else { None };
+    let wait = seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|wait| *wait <= max);
+    let max = max.as_secs_f64();
+    wait.ok_or_else(|| Problem::bad_request(format!("wait is a number of seconds from 0 to {max}")))
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The cursor of an `EventSource` that comes back (WHATWG HTML, section 9.2.4). An empty one is none.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let id = header(headers, "last-event-id")?;
+    Ok(id.filter(|id| !id.is_empty()))
+}
+
+/// The cursor in `If-None-Match` (RFC 9110, section 13.1.2): one entity tag, strong or weak. `*` is no
+/// cursor.
+fn if_none_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = header(headers, IF_NONE_MATCH.as_str())? else {
+        return Ok(None);
+    };
+    let tag = value.trim();
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    if tag == "*" {
+        return Ok(None);
+    }
+    let quoted = tag
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    match quoted {
+        Some(token) if !token.contains('"') => Ok(Some(token)),
+        _ => Err(Problem::new(
+            Code::BadCursor,
+            "If-None-Match takes one ETag of an earlier answer, in quotes",
+        )),
+    }
+}
+
+/// A header that may be given once, as text.
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Problem::bad_request(format!(
+            "the header {name} is given twice: give it once"
+        )));
+    }
+    let text = first
+        .to_str()
+        .map_err(|_| Problem::bad_request(format!("the header {name} is not ASCII text")))?;
+    Ok(Some(text))
+}

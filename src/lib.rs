@@ -1,0 +1,19 @@
+//! x
+pub mod attachments;
+pub mod auth;
+pub mod broker;
+pub mod bus;
+pub mod cli;
+pub mod client;
+pub mod code;
+pub mod config;
+pub mod gateway;
+pub mod history;
+pub mod http;
+pub mod metrics;
+pub mod problem;
+pub mod protocol;
+pub mod server;
+pub mod session;
+pub mod stall;
+pub mod transport;

@@ -1,0 +1,215 @@
+//! What is counted, and its Prometheus text. Nothing is labelled by channel or user: both come from outside, without end.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::bus::GapReason;
+use crate::code::Code;
+use crate::transport::Transport;
+
+/// All counters of a gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    transports: [TransportMetrics; 4],
+    gaps: [Counter; 3],
+    errors: Family<CodeLabel, Counter>,
+    endings: Family<EndLabel, Counter>,
+    /// Messages published over HTTP.
+    pub published_http: Counter,
+    /// Messages published over WebSocket.
+    pub published_websocket: Counter,
+    /// TCP connections that are open.
+    pub sockets: Gauge,
+    /// TCP connections that were refused because there were too many.
+    pub sockets_refused: Counter,
+    channels: Gauge,
+    history_bytes: Gauge,
+}
+
+/// The counters of one transport.
+#[derive(Debug, Default, Clone)]
+pub struct TransportMetrics {
+    /// Attachments that are open.
+    pub attachments: Gauge,
+    /// Attachments that were ever opened.
+    pub attachments_total: Counter,
+    /// Messages handed to the transport.
+    pub messages: Counter,
+    /// Bytes of bodies and frames handed to the transport.
+    pub bytes: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransportLabel {
+    transport: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ViaLabel {
+    via: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabel {
+    transport: &'static str,
+    code: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("everyway");
+        let transports = register_transports(&mut registry);
+        let gaps = register_gaps(&mut registry);
+        let (errors, endings) = (Family::default(), Family::default());
+        registry.register(
+            "errors",
+            "Requests and commands answered with an error, by code",
+            errors.clone(),
+        );
+        registry.register(
+            "endings",
+            "Attachments that ended, by transport and code",
+            endings.clone(),
+        );
+        let published = Family::<ViaLabel, Counter>::default();
+        registry.register(
+            "published",
+            "Messages published, by the way they came in",
+            published.clone(),
+        );
+        let gauge = |registry: &mut Registry, name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let sockets = gauge(&mut registry, "sockets", "TCP connections that are open");
+        let channels = gauge(&mut registry, "channels", "Channels that have state");
+        let history_bytes = gauge(
+            &mut registry,
+            "history_bytes",
+            "Bytes kept by all channels together",
+        );
+        let sockets_refused = Counter::default();
+        registry.register(
+            "sockets_refused",
+            "TCP connections over the limit, closed at once",
+            sockets_refused.clone(),
+        );
+        Self {
+            transports,
+            gaps,
+            errors,
+            endings,
+            published_http: published.get_or_create_owned(&ViaLabel { via: "http" }),
+            published_websocket: published.get_or_create_owned(&ViaLabel { via: "websocket" }),
+            sockets,
+            sockets_refused,
+            channels,
+            history_bytes,
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    /// The counters of a transport.
+    pub fn transport(&self, transport: Transport) -> &TransportMetrics {
+        &self.transports[transport as usize]
+    }
+
+    /// Counts a gap that a reader was told of.
+    pub fn count_gap(&self, reason: GapReason) {
+        self.gaps[reason as usize].inc();
+    }
+
+    /// Counts an error answer.
+    pub fn count_error(&self, code: Code) {
+        self.errors
+            .get_or_create(&CodeLabel {
+                code: code.as_str(),
+            })
+            .inc();
+    }
+
+    /// Counts the end of an attachment.
+    pub fn count_end(&self, transport: Transport, code: Code) {
+        let label = EndLabel {
+            transport: transport.as_str(),
+            code: code.as_str(),
+        };
+        self.endings.get_or_create(&label).inc();
+    }
+
+    /// All counters as text, in the OpenMetrics format that Prometheus reads.
+    pub fn to_text(&self, channels: usize, history_bytes: usize) -> String {
+        self.channels
+            .set(i64::try_from(channels).unwrap_or(i64::MAX));
+        self.history_bytes
+            .set(i64::try_from(history_bytes).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        // Encoding into a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn register_transports(registry: &mut Registry) -> [TransportMetrics; 4] {
+    let open = Family::<TransportLabel, Gauge>::default();
+    let [total, messages, bytes] =
+        std::array::from_fn(|_| Family::<TransportLabel, Counter>::default());
+    registry.register("attachments", "Attachments that are open", open.clone());
+    registry.register(
+        "attachments_opened",
+        "Attachments that were opened",
+        total.clone(),
+    );
+    registry.register(
+        "messages",
+        "Messages handed to subscribers",
+        messages.clone(),
+    );
+    registry.register(
+        "bytes",
+        "Bytes of bodies and frames handed to subscribers",
+        bytes.clone(),
+    );
+    Transport::ALL.map(|transport| {
+        let label = TransportLabel {
+            transport: transport.as_str(),
+        };
+        TransportMetrics {
+            attachments: open.get_or_create_owned(&label),
+            attachments_total: total.get_or_create_owned(&label),
+            messages: messages.get_or_create_owned(&label),
+            bytes: bytes.get_or_create_owned(&label),
+        }
+    })
+}
+
+fn register_gaps(registry: &mut Registry) -> [Counter; 3] {
+    let gaps = Family::<ReasonLabel, Counter>::default();
+    registry.register(
+        "gaps",
+        "Gaps that readers were told of, by reason",
+        gaps.clone(),
+    );
+    GapReason::ALL.map(|reason| {
+        gaps.get_or_create_owned(&ReasonLabel {
+            reason: reason.as_str(),
+        })
+    })
+}

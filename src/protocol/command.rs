@@ -1,0 +1,436 @@
+//! What a client says over a WebSocket. Pure: text in, command out.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::bus::name::KEY_BYTES_MAX;
+use crate::bus::{ChannelName, Cursor, Payload, Start};
+use crate::code::Code;
+use crate::problem::Problem;
+
+use super::event::Ref;
+use super::payload;
+
+/// The longest `ref` that is text, in bytes.
+const REF_BYTES_MAX: usize = 64;
+
+/// A command with its `ref`.
+#[derive(Debug)]
+pub struct Request {
+    /// What the answer repeats.
+    pub reference: Option<Ref>,
+    /// What to do, or why it cannot be done.
+    pub command: Result<Command, Problem>,
+}
+
+/// What a client wants.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// Read a channel from here on.
+    Subscribe {
+        /// Which.
+        channel: ChannelName,
+        /// From where.
+        start: Start,
+    },
+    /// Stop reading a channel.
+    Unsubscribe {
+        /// Which.
+        channel: ChannelName,
+    },
+    /// Publish a message.
+    Publish {
+        /// Where.
+        channel: ChannelName,
+        /// What.
+        payload: Payload,
+        /// The idempotency key.
+        key: Option<String>,
+    },
+    /// Read a page of history.
+    History(HistoryRequest),
+    /// Say `pong`.
+    Ping,
+}
+
+/// Which page of history is wanted, over HTTP or WebSocket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryRequest {
+    /// Of which channel.
+    pub channel: ChannelName,
+    /// How many messages; the default if absent.
+    pub limit: Option<usize>,
+    /// From where; the order decides if absent.
+    pub start: Option<Start>,
+    /// In which order.
+    pub order: Order,
+}
+
+/// The order of history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Oldest first.
+    #[default]
+    Ascending,
+    /// Newest first.
+    Descending,
+}
+
+impl Order {
+    /// Reads `asc` or `desc`.
+    ///
+    /// # Errors
+    /// `bad_request`.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        match text {
+            "asc" => Ok(Self::Ascending),
+            "desc" => Ok(Self::Descending),
+            _ => Err(Problem::bad_request("order is asc or desc")),
+        }
+    }
+}
+
+/// The bounds that a command is read within.
+#[derive(Debug, Clone, Copy)]
+pub struct CommandLimits {
+    /// Largest message, in bytes.
+    pub message_bytes_max: usize,
+    /// Most messages in a page.
+    pub page_messages_max: usize,
+}
+
+/// A command as JSON. Unknown members are ignored, so that a client may say more than an older server knows.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    action: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "ref")]
+    reference: Option<&'a RawValue>,
+    #[serde(borrow)]
+    channel: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    cursor: Option<Cow<'a, str>>,
+    /// `null` is a message, not an absent one.
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    base64: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    key: Option<Cow<'a, str>>,
+    limit: Option<u64>,
+    #[serde(borrow)]
+    order: Option<Cow<'a, str>>,
+}
+
+fn even_null<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Only the `ref`, for a command whose other members are wrong.
+#[derive(Deserialize)]
+struct OnlyRef<'a> {
+    #[serde(borrow, rename = "ref")]
+    reference: Option<&'a RawValue>,
+}
+
+/// Reads a command. It never fails as a whole: what is wrong is part of the result, with the `ref` if there is one.
+pub fn parse(text: &str, limits: CommandLimits) -> Request {
+    let fields: Fields = match serde_json::from_str(text) {
+        Ok(fields) => fields,
+        Err(error) => return refuse(text, &error),
+    };
+    match fields.reference.map(parse_ref).transpose() {
+        Ok(reference) => Request {
+            reference,
+            command: parse_fields(&fields, limits),
+        },
+        Err(problem) => Request {
+            reference: None,
+            command: Err(problem),
+        },
+    }
+}
+
+fn refuse(text: &str, error: &serde_json::Error) -> Request {
+    let reference = serde_json::from_str(text)
+        .ok()
+        .and_then(|only: OnlyRef| parse_ref(only.reference?).ok());
+    let problem = match error.classify() {
+        serde_json::error::Category::Data => Problem::bad_request(format!(
+            "a command is a JSON object with an action: {error}"
+        )),
+        _ => Problem::new(
+            Code::BadJson,
+            format!("a command is one JSON object: {error}"),
+        ),
+    };
+    Request {
+        reference,
+        command: Err(problem),
+    }
+}
+
+fn parse_ref(value: &RawValue) -> Result<Ref, Problem> {
+    let refused = || Problem::bad_request("ref is text of at most 64 bytes, or an integer");
+    if let Ok(number) = serde_json::from_str::<i64>(value.get()) {
+        return Ok(Ref::Number(number));
+    }
+    match serde_json::from_str::<String>(value.get()) {
+        Ok(text) if text.len() <= REF_BYTES_MAX => Ok(Ref::Text(text)),
+        _ => Err(refused()),
+    }
+}
+
+fn parse_fields(fields: &Fields, limits: CommandLimits) -> Result<Command, Problem> {
+    let action = fields
+        .action
+        .as_deref()
+        .ok_or_else(|| Problem::bad_request("a command needs an action"))?;
+    match action {
+        "subscribe" => {
+            let channel = channel(fields)?;
+            let start = start(fields, &channel)?.unwrap_or(Start::Now);
+            Ok(Command::Subscribe { channel, start })
+        }
+        "unsubscribe" => Ok(Command::Unsubscribe {
+            channel: channel(fields)?,
+        }),
+        "publish" => {
+            let channel = channel(fields)?;
+            let payload = payload_of(fields, limits.message_bytes_max)?;
+            let key = fields.key.as_deref().map(parse_key).transpose()?;
+            Ok(Command::Publish {
+                channel,
+                payload,
+                key,
+            })
+        }
+        "history" => {
+            let channel = channel(fields)?;
+            let order = fields
+                .order
+                .as_deref()
+                .map_or(Ok(Order::default()), Order::parse)?;
+            let start = start(fields, &channel)?;
+            let limit = fields
+                .limit
+                .map(|limit| parse_limit(limit, limits.page_messages_max))
+                .transpose()?;
+            Ok(Command::History(HistoryRequest {
+                channel,
+                limit,
+                start,
+                order,
+            }))
+        }
+        "ping" => Ok(Command::Ping),
+        "presence" | "send" | "refresh" => Err(Problem::new(
+            Code::Unavailable,
+            format!("{action} is not available in this version"),
+        )),
+        _ => Err(Problem::bad_request(
+            "this action is not known: use subscribe, unsubscribe, publish, history or ping",
+        )),
+    }
+}
+
+fn channel(fields: &Fields) -> Result<ChannelName, Problem> {
+    let name = fields
+        .channel
+        .as_deref()
+        .ok_or_else(|| Problem::bad_request("this action needs a channel"))?;
+    Ok(ChannelName::parse(name)?)
+}
+
+fn start(fields: &Fields, channel: &ChannelName) -> Result<Option<Start>, Problem> {
+    let Some(cursor) = fields.cursor.as_deref() else {
+        return Ok(None);
+    };
+    let starts = Cursor::parse(cursor)?.resolve(std::slice::from_ref(channel))?;
+    Ok(starts.first().copied())
+}
+
+fn payload_of(fields: &Fields, bytes_max: usize) -> Result<Payload, Problem> {
+    match (fields.data, &fields.base64) {
+        (Some(data), None) => payload::read_raw(data, bytes_max),
+        (None, Some(base64)) => payload::read_base64(base64, bytes_max),
+        (Some(_), Some(_)) => Err(Problem::bad_request(
+            "a message has data or base64, not both",
+        )),
+        (None, None) => Err(Problem::bad_request(
+            "publish needs data, which is any JSON, or base64",
+        )),
+    }
+}
+
+/// Checks an `Idempotency-Key`, from a header or a command.
+///
+/// # Errors
+/// `bad_request`.
+pub fn parse_key(key: &str) -> Result<String, Problem> {
+    let well_formed =
+        (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let refused =
+        || Problem::bad_request("an idempotency key has 1 to 128 visible ASCII characters");
+    if well_formed {
+        Ok(key.to_owned())
+    } else {
+        Err(refused())
+    }
+}
+
+/// Checks a `limit`, from a query or a command.
+///
+/// # Errors
+/// `bad_request`.
+pub fn parse_limit(limit: u64, max: usize) -> Result<usize, Problem> {
+    let fits = usize::try_from(limit)
+        .ok()
+        .filter(|limit| (1..=max).contains(limit));
+    fits.ok_or_else(|| Problem::bad_request(format!("limit is a whole number from 1 to {max}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: CommandLimits = CommandLimits {
+        message_bytes_max: 64,
+        page_messages_max: 1000,
+    };
+
+    fn command(text: &str) -> Result<Command, Code> {
+        parse(text, LIMITS).command.map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn commands_read_as_documented() {
+        let room = ChannelName::parse("room:1").unwrap();
+        assert_eq!(
+            command(r#"{"action":"subscribe","channel":"room:1","cursor":"earliest"}"#),
+            Ok(Command::Subscribe {
+                channel: room.clone(),
+                start: Start::Earliest
+            })
+        );
+        assert_eq!(
+            command(r#"{"action":"publish","channel":"room:1","data":{"a": 1},"key":"k"}"#),
+            Ok(Command::Publish {
+                channel: room.clone(),
+                payload: Payload::Json(r#"{"a":1}"#.into()),
+                key: Some("k".into())
+            })
+        );
+        assert_eq!(
+            command(
+                r#"{"action":"history","channel":"room:1","order":"desc","limit":3,"more":"ignored"}"#
+            ),
+            Ok(Command::History(HistoryRequest {
+                channel: room,
+                limit: Some(3),
+                start: None,
+                order: Order::Descending
+            }))
+        );
+        assert_eq!(command(r#"{"action":"ping"}"#), Ok(Command::Ping));
+    }
+
+    #[test]
+    fn a_null_message_is_a_message() {
+        let publish = command(r#"{"action":"publish","channel":"a","data":null}"#);
+        assert!(
+            matches!(publish, Ok(Command::Publish { payload: Payload::Json(text), .. }) if text == "null")
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_has_the_right_code() {
+        let cases = [
+            ("", Code::BadJson),
+            ("hello", Code::BadJson),
+            ("{", Code::BadJson),
+            ("[]", Code::BadRequest),
+            ("1", Code::BadRequest),
+            ("{}", Code::BadRequest),
+            (r#"{"action":1}"#, Code::BadRequest),
+            (r#"{"action":"fly"}"#, Code::BadRequest),
+            (r#"{"action":"ping","action":"ping"}"#, Code::BadRequest),
+            (r#"{"action":"subscribe"}"#, Code::BadRequest),
+            (
+                r#"{"action":"subscribe","channel":"a b"}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"subscribe","channel":"@bob"}"#,
+                Code::Forbidden,
+            ),
+            (
+                r#"{"action":"subscribe","channel":"a","cursor":"b"}"#,
+                Code::BadCursor,
+            ),
+            (r#"{"action":"publish","channel":"a"}"#, Code::BadRequest),
+            (
+                r#"{"action":"publish","channel":"a","data":1,"base64":"AA=="}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"publish","channel":"a","base64":"?"}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"publish","channel":"a","data":1,"key":""}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"history","channel":"a","limit":0}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"history","channel":"a","limit":1001}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"history","channel":"a","limit":-1}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"history","channel":"a","order":"up"}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"send","to":"bob","data":1}"#,
+                Code::Unavailable,
+            ),
+            (r#"{"action":"presence","channel":"a"}"#, Code::Unavailable),
+            (r#"{"action":"refresh","token":"x"}"#, Code::Unavailable),
+        ];
+        for (text, code) in cases {
+            assert_eq!(command(text), Err(code), "{text}");
+        }
+        let long = format!(
+            r#"{{"action":"publish","channel":"a","data":"{}"}}"#,
+            "x".repeat(63)
+        );
+        assert_eq!(command(&long), Err(Code::TooLarge));
+    }
+
+    #[test]
+    fn the_ref_is_repeated_even_if_the_command_is_wrong() {
+        let reference = |text: &str| parse(text, LIMITS).reference;
+        assert_eq!(
+            reference(r#"{"action":"fly","ref":7}"#),
+            Some(Ref::Number(7))
+        );
+        assert_eq!(
+            reference(r#"{"action":1,"ref":"x"}"#),
+            Some(Ref::Text("x".into()))
+        );
+        assert_eq!(reference(r#"{"action":"ping","ref":1.5}"#), None);
+        let long = format!(r#"{{"action":"ping","ref":"{}"}}"#, "x".repeat(65));
+        assert_eq!(command(&long), Err(Code::BadRequest));
+    }
+}

@@ -1,0 +1,200 @@
+//! Listens, accepts, and goes down in order.
+
+mod connection;
+mod guard;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, lookup_host};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use connection::SocketPermit;
+
+use crate::config::Config;
+use crate::gateway::Gateway;
+
+/// A gateway that listens.
+#[derive(Debug)]
+pub struct Server {
+    gateway: Arc<Gateway>,
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration asks for what is not allowed.
+    #[error("{0}")]
+    Config(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// As it was configured.
+        address: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+}
+
+/// How long the accept loop rests when the system has no file descriptors left.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How often the drain looks whether everybody has left.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+impl Server {
+    /// Opens the ports.
+    ///
+    /// # Errors
+    /// [`StartError::Config`] before any port is open if open mode would be reachable from elsewhere,
+    /// [`StartError::Listen`] if an address cannot be listened on.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let gateway = Arc::new(Gateway::new(config));
+        let addresses = resolve(&gateway).await?;
+        let mut listeners = Vec::new();
+        for address in addresses {
+            let listen = |cause| StartError::Listen {
+                address: address.to_string(),
+                cause,
+            };
+            listeners.push(TcpListener::bind(address).await.map_err(listen)?);
+        }
+        // A listener that was just bound knows its address.
+        let addresses = listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect();
+        Ok(Self {
+            gateway,
+            listeners,
+            addresses,
+        })
+    }
+
+    /// Where it listens; the ports that the system chose for 0 included.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What the connections share.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Serves until `shutdown` is there, then goes down: attached clients are told to come back, requests under way are
+    /// answered, and after the deadline the rest is cut.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            gateway, listeners, ..
+        } = self;
+        let (stop_accepting, closing) = (CancellationToken::new(), CancellationToken::new());
+        let permits = Arc::new(Semaphore::new(
+            gateway
+                .config
+                .limits
+                .sockets_max
+                .min(Semaphore::MAX_PERMITS),
+        ));
+        for listener in listeners {
+            let accept = accept(
+                Arc::clone(&gateway),
+                listener,
+                Arc::clone(&permits),
+                closing.clone(),
+            );
+            let stop = stop_accepting.clone();
+            gateway.spawn(async move { stop.run_until_cancelled(accept).await.unwrap_or(()) });
+        }
+        let (sweeper, stop) = (Arc::clone(&gateway), stop_accepting.clone());
+        gateway.spawn(async move { stop.run_until_cancelled(sweep(sweeper)).await.unwrap_or(()) });
+        shutdown.await;
+        drain(&gateway, &stop_accepting, &closing).await;
+    }
+}
+
+/// While clients leave, the port stays open, so that newcomers and health checks get an answer and no silence.
+async fn drain(gateway: &Gateway, stop_accepting: &CancellationToken, closing: &CancellationToken) {
+    let deadline = tokio::time::Instant::now() + gateway.config.drain.deadline_s.duration();
+    tracing::info!(attachments = gateway.attachments.len(), "going down");
+    gateway.drain();
+    closing.cancel();
+    let everybody_left = async {
+        while !gateway.attachments.is_empty() {
+            sleep(DRAIN_LOOK).await;
+        }
+    };
+    // At the deadline the rest is cut below, whoever is left.
+    let _ = timeout_at(deadline, everybody_left).await;
+    stop_accepting.cancel();
+    gateway.tasks.close();
+    if timeout_at(deadline, gateway.tasks.wait()).await.is_err() {
+        tracing::warn!(connections = gateway.tasks.len(), "cut at the deadline");
+        gateway.cut();
+        gateway.tasks.wait().await;
+    }
+    tracing::info!("down");
+}
+
+async fn sweep(gateway: Arc<Gateway>) {
+    let age = gateway.config.history.age_s_max.duration();
+    let every = (age / 4).clamp(Duration::from_millis(50), Duration::from_secs(30));
+    loop {
+        sleep(every).await;
+        gateway.bus.sweep().await;
+    }
+}
+
+async fn accept(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    permits: Arc<Semaphore>,
+    closing: CancellationToken,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => match Arc::clone(&permits).try_acquire_owned() {
+                Ok(permit) => {
+                    let permit = SocketPermit::new(permit, gateway.metrics.sockets.clone());
+                    gateway.spawn(connection::serve(
+                        Arc::clone(&gateway),
+                        stream,
+                        permit,
+                        closing.clone(),
+                    ));
+                }
+                // The stream is dropped: the client sees a connection that closes.
+                Err(_) => drop(gateway.metrics.sockets_refused.inc()),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept: raise the limit on open files, or lower limits.sockets_max");
+                sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+/// The addresses to listen on. In open mode they must all be of this machine only.
+async fn resolve(gateway: &Gateway) -> Result<Vec<SocketAddr>, StartError> {
+    let mut addresses = Vec::new();
+    for listen in &gateway.config.server.listen {
+        let found = lookup_host(listen).await.map_err(|cause| {
+            StartError::Config(format!(
+                "server.listen: {listen} is not an address such as 127.0.0.1:8080 ({cause})"
+            ))
+        })?;
+        addresses.extend(found);
+    }
+    let elsewhere = addresses.iter().find(|address| !address.ip().is_loopback());
+    match elsewhere {
+        Some(address) if gateway.auth.is_open() => Err(StartError::Config(format!(
+            "server.listen: {address} can be reached from elsewhere, and without credentials everybody may do \
+             everything: set auth.anonymous.subscribe and auth.anonymous.publish to say what everybody may do, \
+             or listen on 127.0.0.1"
+        ))),
+        _ => Ok(addresses),
+    }
+}

@@ -1,0 +1,203 @@
+//! Server-Sent Events (WHATWG HTML, section 9.2): read, wait, repeat, as the body of an answer.
+
+use std::fmt::Write as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+
+use crate::attachments::Attachment;
+use crate::bus::cursor::CursorPrefix;
+use crate::bus::{Batch, Budget, ChannelName, Item, Position, Start};
+use crate::code::End;
+use crate::gateway::Gateway;
+use crate::problem::Problem;
+use crate::protocol::event;
+use crate::session::Session;
+
+use super::{Client, Transport};
+
+/// How much one chunk may hold. hyper writes a chunk whole, so this bounds what waits for a slow reader.
+const CHUNK: Budget = Budget {
+    messages: 256,
+    bytes: 64 * 1024,
+};
+/// `retry:` for a client that must not come back: the largest that browsers take.
+const RETRY_NEVER_MS: u64 = 2_147_483_647;
+/// An `EventSource` comes back this long after an end that said nothing, up to twice as long.
+const RETRY_MS: u64 = 1000;
+/// A real event, because comments and events without data are invisible to `EventSource`.
+const PING: &[u8] = b"event: ping\ndata: {}\n\n";
+
+/// The stream of one client.
+#[derive(Debug)]
+pub struct SseStream {
+    gateway: Arc<Gateway>,
+    attachment: Attachment,
+    session: Session,
+    prefix: CursorPrefix,
+    /// Where the client stands after the last event that was encoded, for the `id:` lines.
+    positions: Vec<Position>,
+    ping: Pin<Box<Interval>>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// This goes out first.
+    Begin(Bytes),
+    Live,
+    Ended,
+}
+
+impl SseStream {
+    /// A stream over several channels, which begins with `welcome`.
+    ///
+    /// # Errors
+    /// `unavailable` if the broker cannot be reached.
+    pub async fn open(
+        gateway: &Arc<Gateway>,
+        client: &Client,
+        attachment: Attachment,
+        channels: Vec<ChannelName>,
+        starts: Vec<Start>,
+    ) -> Result<Self, Problem> {
+        let signal = Arc::clone(attachment.signal());
+        let session = Session::open(gateway.bus.clone(), signal, &channels, &starts).await?;
+        let prefix = CursorPrefix::new(&channels);
+        let positions: Vec<Position> = session.readers().map(|reader| reader.position).collect();
+        let named: Vec<_> = channels.iter().zip(positions.iter().copied()).collect();
+        let heartbeat_s = gateway.config.timeouts.heartbeat_s;
+        let data = event::welcome(
+            client.public_id,
+            client.principal.user.as_ref(),
+            heartbeat_s,
+            &named,
+        );
+        let begin = welcome(&data, &prefix.print(&positions));
+        let ping = Box::pin(pings(heartbeat_s.duration()));
+        let gateway = Arc::clone(gateway);
+        Ok(Self {
+            gateway,
+            attachment,
+            session,
+            prefix,
+            positions,
+            ping,
+            state: State::Begin(begin.into()),
+        })
+    }
+
+    /// The next chunk of the body; nothing after the end. Cancel safe.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match std::mem::replace(&mut self.state, State::Live) {
+            State::Begin(bytes) => Poll::Ready(Some(self.count(0, bytes))),
+            State::Live => self.poll_live(cx).map(Some),
+            State::Ended => {
+                self.state = State::Ended;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        match self.session.poll_next(cx, CHUNK) {
+            Poll::Ready(Ok(batch)) => {
+                let messages = batch.items.len() as u64;
+                let chunk = self.encode(&batch).into();
+                Poll::Ready(self.count(messages, chunk))
+            }
+            Poll::Ready(Err(end)) => {
+                self.state = State::Ended;
+                self.attachment.ended(end.code);
+                Poll::Ready(farewell(&end).into())
+            }
+            Poll::Pending => self
+                .ping
+                .as_mut()
+                .poll_tick(cx)
+                .map(|_| Bytes::from_static(PING)),
+        }
+    }
+
+    /// A batch as one chunk. The JSON is shared by all readers; the `id:` line is this one's own.
+    fn encode(&mut self, batch: &Batch) -> Vec<u8> {
+        let mut chunk = Vec::with_capacity(batch.items.len() * 256);
+        for (index, item) in &batch.items {
+            let position = &mut self.positions[*index as usize];
+            match item {
+                Item::Message(publication) => {
+                    position.offset = publication.offset;
+                    push_id(&mut chunk, &self.prefix.print(&self.positions));
+                    chunk.extend_from_slice(b"data: ");
+                    chunk.extend_from_slice(publication.sse_data());
+                }
+                Item::Gap(gap) => {
+                    *position = gap.lost.resume;
+                    self.gateway.metrics.count_gap(gap.lost.reason);
+                    chunk.extend_from_slice(b"event: gap\n");
+                    push_id(&mut chunk, &self.prefix.print(&self.positions));
+                    push_data(&mut chunk, &event::gap(gap));
+                }
+            }
+        }
+        chunk
+    }
+
+    fn count(&self, messages: u64, chunk: Bytes) -> Bytes {
+        let counted = self.gateway.metrics.transport(Transport::Sse);
+        counted.messages.inc_by(messages);
+        counted.bytes.inc_by(chunk.len() as u64);
+        chunk
+    }
+}
+
+/// The last event of a stream, and when to come back. An `EventSource` comes back after any end, so a final one asks for
+/// the longest delay there is.
+pub fn farewell(end: &End) -> Vec<u8> {
+    let retry_ms = match end.retry_after {
+        _ if !end.code.reconnect() => RETRY_NEVER_MS,
+        Some(after) => after.as_millis() as u64,
+        None => jittered_retry_ms(),
+    };
+    let mut chunk = format!("retry: {retry_ms}\nevent: disconnect\n").into_bytes();
+    push_data(&mut chunk, &event::disconnect(end));
+    chunk
+}
+
+/// Pings from the first interval on, never two in a row for one that was late.
+fn pings(every: Duration) -> Interval {
+    let mut interval = interval_at(tokio::time::Instant::now() + every, every);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+fn welcome(data: &[u8], cursor: &str) -> Vec<u8> {
+    let mut head = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(head, "retry: {}\nevent: welcome\n", jittered_retry_ms());
+    let mut chunk = head.into_bytes();
+    push_id(&mut chunk, cursor);
+    push_data(&mut chunk, data);
+    chunk
+}
+
+fn jittered_retry_ms() -> u64 {
+    RETRY_MS + fastrand::u64(..RETRY_MS)
+}
+
+fn push_id(chunk: &mut Vec<u8>, cursor: &str) {
+    chunk.extend_from_slice(b"id: ");
+    chunk.extend_from_slice(cursor.as_bytes());
+    chunk.push(b'\n');
+}
+
+/// JSON is one line, so one `data:` line holds it.
+fn push_data(chunk: &mut Vec<u8>, json: &[u8]) {
+    chunk.extend_from_slice(b"data: ");
+    chunk.extend_from_slice(json);
+    chunk.extend_from_slice(b"\n\n");
+}

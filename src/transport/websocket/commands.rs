@@ -1,0 +1,206 @@
+//! What a client says, done. A command is answered at once, or becomes work that the connection waits for.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::auth::Action;
+use crate::broker::PublishError;
+use crate::bus::{ChannelName, Draft, Payload, Position, Start};
+use crate::code::Code;
+use crate::gateway::Gateway;
+use crate::history;
+use crate::problem::Problem;
+use crate::protocol::command::{self, Command, Request};
+use crate::protocol::event::{ChannelPosition, Event, Ref};
+use crate::protocol::payload;
+use crate::session::{Joined, Session};
+use crate::transport::Client;
+
+/// Work that a command started. The connection goes on delivering meanwhile, and reads the next command after it.
+pub type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// What a command came to.
+#[derive(Debug)]
+pub enum Done {
+    /// An answer.
+    Answer(Vec<u8>),
+    /// A subscription to take in, then to answer.
+    Joined(Option<Ref>, ChannelName, Joined),
+}
+
+/// A command's first step.
+pub enum Step {
+    /// It is done.
+    Done(Done),
+    /// It takes a while.
+    Work(Work),
+}
+
+/// Does a command, as far as that goes without waiting.
+pub fn begin(gateway: &Arc<Gateway>, client: &Client, session: &mut Session, text: &str) -> Step {
+    let Request { reference, command } = command::parse(text, gateway.command_limits());
+    let step = match command {
+        Ok(command) => run(gateway, client, session, reference.clone(), command),
+        Err(problem) => Err(problem),
+    };
+    step.unwrap_or_else(|problem| Step::Done(Done::Answer(refuse(gateway, reference, &problem))))
+}
+
+/// The answer to a frame that is no command.
+pub fn refuse_binary(gateway: &Gateway) -> Vec<u8> {
+    let problem = Problem::bad_request(
+        "commands are text frames of JSON: send bytes as base64 in a publish command",
+    );
+    refuse(gateway, None, &problem)
+}
+
+/// The answer to `subscribe`, once the subscription is part of the session.
+pub fn subscribed(reference: Option<Ref>, channel: &ChannelName, position: Position) -> Vec<u8> {
+    Event::Subscribed {
+        reference,
+        at: ChannelPosition::new(channel, &position),
+    }
+    .to_json()
+}
+
+fn run(
+    gateway: &Arc<Gateway>,
+    client: &Client,
+    session: &mut Session,
+    reference: Option<Ref>,
+    command: Command,
+) -> Result<Step, Problem> {
+    match command {
+        Command::Subscribe { channel, start } => {
+            subscribe(gateway, client, session, reference, channel, start)
+        }
+        Command::Unsubscribe { channel } => {
+            if !session.unsubscribe(&channel) {
+                return Err(
+                    Problem::bad_request("you are not subscribed to this channel").about(&channel),
+                );
+            }
+            Ok(answer(
+                Event::Unsubscribed {
+                    reference,
+                    channel: channel.as_str(),
+                }
+                .to_json(),
+            ))
+        }
+        Command::Publish {
+            channel,
+            payload,
+            key,
+        } => publish(gateway, client, reference, channel, payload, key),
+        Command::History(request) => {
+            client.principal.may(Action::Subscribe, &request.channel)?;
+            let first_members = history_members(reference.as_ref());
+            let page = history::read(
+                &gateway.bus,
+                &request,
+                gateway.page_budget(request.limit),
+                &first_members,
+            );
+            page.gaps
+                .iter()
+                .for_each(|gap| gateway.metrics.count_gap(gap.lost.reason));
+            Ok(answer(page.json))
+        }
+        Command::Ping => Ok(answer(Event::Pong { reference }.to_json())),
+    }
+}
+
+fn subscribe(
+    gateway: &Arc<Gateway>,
+    client: &Client,
+    session: &Session,
+    reference: Option<Ref>,
+    channel: ChannelName,
+    start: Start,
+) -> Result<Step, Problem> {
+    client.principal.may(Action::Subscribe, &channel)?;
+    if session.is_subscribed(&channel) {
+        return Err(
+            Problem::bad_request("you are subscribed to this channel already").about(&channel),
+        );
+    }
+    let channels_max = gateway.config.limits.channels_max;
+    if session.len() >= channels_max {
+        let message = format!(
+            "a WebSocket has at most {channels_max} channels: unsubscribe from one, or open another"
+        );
+        return Err(Problem::new(Code::LimitReached, message).about(&channel));
+    }
+    let join = session.join(&channel, start);
+    let gateway = Arc::clone(gateway);
+    Ok(Step::Work(Box::pin(async move {
+        match join.await {
+            Ok(joined) => Done::Joined(reference, channel, joined),
+            Err(failure) => Done::Answer(failed(&gateway, reference, failure, &channel)),
+        }
+    })))
+}
+
+fn publish(
+    gateway: &Arc<Gateway>,
+    client: &Client,
+    reference: Option<Ref>,
+    channel: ChannelName,
+    payload: Payload,
+    key: Option<String>,
+) -> Result<Step, Problem> {
+    client.principal.may(Action::Publish, &channel)?;
+    let user = client.principal.user.as_ref();
+    let key = key.map(|key| payload::key(user, &key, &payload));
+    let draft = Draft {
+        from: payload::sender(user),
+        payload,
+        key,
+    };
+    let gateway = Arc::clone(gateway);
+    Ok(Step::Work(Box::pin(async move {
+        Done::Answer(match gateway.bus.publish(&channel, &draft).await {
+            Ok(position) => {
+                gateway.metrics.published_websocket.inc();
+                Event::Published {
+                    reference,
+                    at: ChannelPosition::new(&channel, &position),
+                }
+                .to_json()
+            }
+            Err(failure) => failed(&gateway, reference, failure, &channel),
+        })
+    })))
+}
+
+fn failed(
+    gateway: &Gateway,
+    reference: Option<Ref>,
+    failure: PublishError,
+    channel: &ChannelName,
+) -> Vec<u8> {
+    refuse(gateway, reference, &Problem::from(failure).about(channel))
+}
+
+fn refuse(gateway: &Gateway, reference: Option<Ref>, problem: &Problem) -> Vec<u8> {
+    gateway.metrics.count_error(problem.code);
+    Event::Error {
+        reference,
+        problem: problem.into(),
+    }
+    .to_json()
+}
+
+fn answer(json: Vec<u8>) -> Step {
+    Step::Done(Done::Answer(json))
+}
+
+/// The members that a page of history begins with over WebSocket.
+fn history_members(reference: Option<&Ref>) -> String {
+    let reference = reference.and_then(|reference| serde_json::to_string(reference).ok());
+    match reference {
+        Some(reference) => format!(r#""type":"history","ref":{reference},"#),
+        None => r#""type":"history","#.to_owned(),
+    }
+}

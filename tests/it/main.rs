@@ -1,0 +1,4 @@
+//! The gateway from outside: everything here speaks the wire.
+
+mod conformance;
+mod support;

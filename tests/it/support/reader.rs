@@ -1,0 +1,363 @@
+//! One reader over any of the four transports. It keeps its position from what it was handed, as any client can.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::http;
+use super::sse::Stream;
+use super::ws::Ws;
+
+/// A transport, as a client knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Via {
+    WebSocket,
+    Sse,
+    LongPoll,
+    Poll,
+}
+
+impl Via {
+    pub const ALL: [Self; 4] = [Self::WebSocket, Self::Sse, Self::LongPoll, Self::Poll];
+    /// Those that stay attached.
+    pub const STREAMS: [Self; 2] = [Self::WebSocket, Self::Sse];
+
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::WebSocket => "/v1/ws",
+            Self::Sse => "/v1/sse",
+            Self::LongPoll => "/v1/longpoll",
+            Self::Poll => "/v1/poll",
+        }
+    }
+}
+
+/// What a reader was told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    Message {
+        channel: String,
+        offset: u64,
+        data: Value,
+    },
+    Gap {
+        channel: String,
+        reason: String,
+        epoch: String,
+        offset: u64,
+        lost: Option<u64>,
+    },
+}
+
+impl Told {
+    fn from(object: &Value) -> Option<Self> {
+        let text = |name: &str| {
+            object[name]
+                .as_str()
+                .unwrap_or_else(|| panic!("no {name} in {object}"))
+                .to_owned()
+        };
+        let offset = || {
+            object["offset"]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no offset in {object}"))
+        };
+        match object["type"].as_str() {
+            Some("message") => {
+                let payload = object
+                    .get("data")
+                    .or_else(|| object.get("base64"))
+                    .expect("a payload");
+                Some(Self::Message {
+                    channel: text("channel"),
+                    offset: offset(),
+                    data: payload.clone(),
+                })
+            }
+            Some("gap") => Some(Self::Gap {
+                channel: text("channel"),
+                reason: text("reason"),
+                epoch: text("epoch"),
+                offset: offset(),
+                lost: object["lost"].as_u64(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+enum Connection {
+    WebSocket(Box<Ws>),
+    Sse(Box<Stream>),
+    /// A page at a time.
+    Poll,
+}
+
+/// A reader of some channels.
+pub struct Reader {
+    pub via: Via,
+    address: SocketAddr,
+    channels: Vec<String>,
+    /// In the order of `channels`: where the reader stands. Empty until the gateway has said.
+    pub positions: Vec<(String, u64)>,
+    connection: Connection,
+    /// Of a page that was fetched, what was not handed out yet.
+    fetched: VecDeque<Told>,
+    start: String,
+}
+
+impl Reader {
+    /// Attaches to channels from a cursor.
+    pub async fn attach(address: SocketAddr, via: Via, channels: &[&str], cursor: &str) -> Self {
+        let channels: Vec<String> = channels.iter().map(ToString::to_string).collect();
+        let mut reader = Self {
+            via,
+            address,
+            channels,
+            positions: Vec::new(),
+            connection: Connection::Poll,
+            fetched: VecDeque::new(),
+            start: cursor.to_owned(),
+        };
+        reader.connect().await;
+        reader
+    }
+
+    async fn connect(&mut self) {
+        let target = self.target(&self.start, "");
+        match self.via {
+            Via::WebSocket => {
+                let (ws, welcome) = Ws::welcomed(self.address, &target).await;
+                self.stand(&welcome);
+                self.connection = Connection::WebSocket(Box::new(ws));
+            }
+            Via::Sse => {
+                let mut stream = Stream::open(self.address, &target, &[]).await;
+                assert_eq!(stream.status, 200, "{target}");
+                let welcome = stream.next().await.expect("welcome");
+                assert_eq!(welcome.name, "welcome", "{welcome:?}");
+                self.stand(&serde_json::from_str(&welcome.data).expect("welcome is JSON"));
+                assert_eq!(
+                    welcome.id.as_deref(),
+                    Some(self.expected_id().as_str()),
+                    "{target}"
+                );
+                self.connection = Connection::Sse(Box::new(stream));
+            }
+            // A poll that starts now is attached once its first page has pinned it.
+            Via::LongPoll | Via::Poll => self.fetch("&wait=0").await,
+        }
+    }
+
+    /// Takes in the positions of `welcome`.
+    fn stand(&mut self, welcome: &Value) {
+        let stands = welcome["channels"].as_array().expect("channels");
+        let named = |stand: &Value| stand["channel"].as_str().expect("a channel").to_owned();
+        assert_eq!(
+            stands.iter().map(named).collect::<Vec<_>>(),
+            self.channels,
+            "welcome lists the request's channels"
+        );
+        let position = |stand: &Value| {
+            (
+                stand["epoch"].as_str().expect("an epoch").to_owned(),
+                stand["offset"].as_u64().expect("an offset"),
+            )
+        };
+        self.positions = stands.iter().map(position).collect();
+    }
+
+    /// What comes next.
+    pub async fn next(&mut self) -> Told {
+        let told = loop {
+            if let Some(told) = self.fetched.pop_front() {
+                break told;
+            }
+            let (object, id) = match &mut self.connection {
+                Connection::WebSocket(ws) => (ws.json().await, None),
+                Connection::Sse(stream) => {
+                    let event = stream.next_but_ping().await.expect("a stream that goes on");
+                    (
+                        serde_json::from_str(&event.data).expect("data is JSON"),
+                        Some(event.id),
+                    )
+                }
+                Connection::Poll => {
+                    self.fetch("&wait=10").await;
+                    if self.fetched.is_empty() && self.via == Via::Poll {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    continue;
+                }
+            };
+            let Some(told) = Told::from(&object) else {
+                panic!("{:?} was told {object}", self.via)
+            };
+            if let Some(id) = id {
+                let mut after = self.positions.clone();
+                std::mem::swap(&mut after, &mut self.positions);
+                self.moved(&told);
+                assert_eq!(
+                    id.as_deref(),
+                    Some(self.expected_id().as_str()),
+                    "the id of {told:?}"
+                );
+                self.positions = after;
+            }
+            break told;
+        };
+        self.moved(&told);
+        told
+    }
+
+    /// The next message; anything else fails.
+    pub async fn message(&mut self) -> (String, u64, Value) {
+        match self.next().await {
+            Told::Message {
+                channel,
+                offset,
+                data,
+            } => (channel, offset, data),
+            gap => panic!(
+                "{:?} was told {gap:?} while a message was expected",
+                self.via
+            ),
+        }
+    }
+
+    /// The data of the next messages.
+    pub async fn take(&mut self, count: usize) -> Vec<Value> {
+        let mut data = Vec::new();
+        for _ in 0..count {
+            data.push(self.message().await.2);
+        }
+        data
+    }
+
+    /// Leaves this transport in mid-stream and goes on over another one. What was fetched and not handed out is fetched
+    /// again.
+    pub async fn switch(&mut self, via: Via) {
+        self.start = self.cursor();
+        self.via = via;
+        self.fetched.clear();
+        self.connection = Connection::Poll;
+        self.connect().await;
+    }
+
+    /// The cursor after what was handed out, as a client writes it.
+    pub fn cursor(&self) -> String {
+        let items = self.channels.iter().zip(&self.positions);
+        items
+            .map(|(channel, (epoch, offset))| format!("{channel}@{epoch}.{offset}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// Fetches a page.
+    async fn fetch(&mut self, more: &str) {
+        let cursor = if self.positions.is_empty() {
+            self.start.clone()
+        } else {
+            self.cursor()
+        };
+        let target = self.target(&cursor, more);
+        let response = http::request(self.address, "GET", &target, &[], b"").await;
+        assert_eq!(response.status, 200, "{target}: {}", response.text());
+        let page = response.json();
+        let page_cursor = page["cursor"].as_str().expect("a cursor");
+        assert_eq!(response.header("etag"), format!("\"{page_cursor}\""));
+        for list in ["gap", "messages"] {
+            let objects = page
+                .get(list)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten();
+            self.fetched.extend(objects.filter_map(Told::from));
+        }
+        if self.positions.is_empty() {
+            // Where the page began: its end, less what it holds.
+            let list = page_cursor.rsplit('~').next().expect("positions");
+            let position = |text: &str| {
+                let (epoch, offset) = text.split_once('.').expect("epoch.offset");
+                (epoch.to_owned(), offset.parse().expect("a number"))
+            };
+            self.positions = list.split(',').map(position).collect();
+            for told in self.fetched.iter().rev() {
+                if let Told::Message {
+                    channel, offset, ..
+                } = told
+                {
+                    let index = self.index(channel);
+                    self.positions[index].1 = offset - 1;
+                }
+            }
+        }
+    }
+
+    fn moved(&mut self, told: &Told) {
+        match told {
+            Told::Message {
+                channel, offset, ..
+            } => {
+                let index = self.index(channel);
+                let position = &mut self.positions[index];
+                assert_eq!(
+                    *offset,
+                    position.1 + 1,
+                    "{:?}: offsets of {channel} are contiguous",
+                    self.via
+                );
+                position.1 = *offset;
+            }
+            Told::Gap {
+                channel,
+                epoch,
+                offset,
+                ..
+            } => {
+                let index = self.index(channel);
+                self.positions[index] = (epoch.clone(), *offset);
+            }
+        }
+    }
+
+    fn index(&self, channel: &str) -> usize {
+        let found = self.channels.iter().position(|known| known == channel);
+        found.unwrap_or_else(|| panic!("{channel} was not asked for"))
+    }
+
+    fn target(&self, cursor: &str, more: &str) -> String {
+        let channels: Vec<String> = self
+            .channels
+            .iter()
+            .map(|channel| format!("channel={channel}"))
+            .collect();
+        format!(
+            "{}?{}&cursor={cursor}{more}",
+            self.via.path(),
+            channels.join("&")
+        )
+    }
+
+    /// The cursor that the gateway prints for where we stand, apart from the hash, which is checked elsewhere.
+    fn expected_id(&self) -> String {
+        let positions: Vec<String> = self
+            .positions
+            .iter()
+            .map(|(epoch, offset)| format!("{epoch}.{offset}"))
+            .collect();
+        match positions.as_slice() {
+            [only] => only.clone(),
+            many => format!("~{}~{}", hash(&self.channels), many.join(",")),
+        }
+    }
+}
+
+fn hash(channels: &[String]) -> String {
+    use base64::Engine;
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(channels.join("\n"));
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)[..8].to_owned()
+}

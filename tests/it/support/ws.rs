@@ -1,0 +1,116 @@
+//! A WebSocket as a client speaks it.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::within;
+
+/// A client's WebSocket.
+pub struct Ws {
+    stream: WebSocketStream<TcpStream>,
+}
+
+impl Ws {
+    pub async fn open(address: SocketAddr, target: &str) -> Self {
+        let url = format!("ws://{address}{target}");
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the gateway listens");
+        let request = url.as_str().into_client_request().expect("a URL");
+        let opened = within(
+            &format!("the handshake of {url}"),
+            client_async(request, stream),
+        )
+        .await;
+        Self {
+            stream: opened.expect("an upgrade").0,
+        }
+    }
+
+    /// Opens, and reads `welcome`.
+    pub async fn welcomed(address: SocketAddr, target: &str) -> (Self, Value) {
+        let mut ws = Self::open(address, target).await;
+        let welcome = ws.json().await;
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        (ws, welcome)
+    }
+
+    pub async fn send(&mut self, text: impl Into<String>) {
+        let message = Message::text(text.into());
+        within("the WebSocket to take a message", self.stream.send(message))
+            .await
+            .expect("an open WebSocket");
+    }
+
+    pub async fn send_message(&mut self, message: Message) {
+        within("the WebSocket to take a message", self.stream.send(message))
+            .await
+            .expect("an open WebSocket");
+    }
+
+    /// Sends a command and returns the next object.
+    pub async fn ask(&mut self, command: Value) -> Value {
+        self.send(command.to_string()).await;
+        self.json().await
+    }
+
+    /// The next message, control frames included.
+    pub async fn message(&mut self) -> Option<Message> {
+        within("a WebSocket message", self.stream.next())
+            .await
+            .and_then(Result::ok)
+    }
+
+    /// The next object.
+    pub async fn json(&mut self) -> Value {
+        match self.next_json().await {
+            Ok(value) => value,
+            Err(close) => panic!("closed with {close:?} while an object was expected"),
+        }
+    }
+
+    /// The next object, or the close code and reason; code 1006 for a connection that broke.
+    pub async fn next_json(&mut self) -> Result<Value, (u16, String)> {
+        loop {
+            match self.message().await {
+                Some(Message::Text(text)) => {
+                    return Ok(serde_json::from_str(&text).expect("a JSON object"));
+                }
+                Some(Message::Close(frame)) => {
+                    let frame = frame.expect("a close code");
+                    return Err((frame.code.into(), frame.reason.to_string()));
+                }
+                Some(_) => {}
+                None => return Err((1006, String::new())),
+            }
+        }
+    }
+
+    /// Reads to the end: the last object before the close frame, and the frame.
+    pub async fn end(&mut self) -> (Value, u16, String) {
+        let mut last = Value::Null;
+        loop {
+            match self.next_json().await {
+                Ok(object) => last = object,
+                Err((code, reason)) => return (last, code, reason),
+            }
+        }
+    }
+
+    pub fn get_ref(&self) -> &TcpStream {
+        self.stream.get_ref()
+    }
+
+    pub async fn close(mut self) {
+        within("the WebSocket to close", self.stream.close(None))
+            .await
+            .expect("an open WebSocket");
+        while self.message().await.is_some() {}
+    }
+}
