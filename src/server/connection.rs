@@ -4,8 +4,10 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -64,8 +66,15 @@ pub async fn serve(
         // hyper's time for a head is also its time between requests; the guard keeps the shorter one for heads.
         .header_read_timeout(timeouts.idle_s.duration())
         .max_buf_size(gateway.config.limits.head_bytes_max);
-    let service =
-        service_fn(move |request| answer(Arc::clone(&gateway), Arc::clone(&phase), request));
+    let (fresh, to_answer) = (Arc::clone(&phase), closing.clone());
+    let service = service_fn(move |request| {
+        answer(
+            Arc::clone(&gateway),
+            Arc::clone(&phase),
+            to_answer.clone(),
+            request,
+        )
+    });
     let mut connection = pin!(
         builder
             .serve_connection(TokioIo::new(io), service)
@@ -73,7 +82,7 @@ pub async fn serve(
     );
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = closing.cancelled() => {
+        () = until_to_close(&closing, &fresh) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -84,17 +93,34 @@ pub async fn serve(
     }
 }
 
+/// How long a connection that has said nothing yet may live on once the gateway goes down: its first request may be on its
+/// way, and is answered, rather than met by a connection that closes without a word.
+const FRESH_GRACE: Duration = Duration::from_millis(500);
+
+/// Waits until no further request is to be taken.
+async fn until_to_close(closing: &CancellationToken, phase: &Phase) {
+    closing.cancelled().await;
+    if phase.is_fresh() {
+        tokio::time::sleep(FRESH_GRACE).await;
+    }
+}
+
 /// Answers a request. Boxed, so that a connection without one does not hold the room for it.
 fn answer(
     gateway: Arc<Gateway>,
     phase: Arc<Phase>,
+    closing: CancellationToken,
     request: Request<Incoming>,
 ) -> Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>> {
     let answering = phase.answering();
     Box::pin(async move {
-        let response = handle(gateway, request).await;
+        let mut response = handle(gateway, request).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             phase.upgraded();
+        } else if closing.is_cancelled() {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(|body| Answer {
             body,

@@ -16,9 +16,10 @@ use crate::stall::Stall;
 #[derive(Debug, Default)]
 pub struct Phase(AtomicU8);
 
-const WAITING: u8 = 0;
-const ANSWERING: u8 = 1;
-const UPGRADED: u8 = 2;
+const FRESH: u8 = 0;
+const WAITING: u8 = 1;
+const ANSWERING: u8 = 2;
+const UPGRADED: u8 = 3;
 
 impl Phase {
     /// A request's head is complete. Dropping the guard says that it is answered.
@@ -30,6 +31,15 @@ impl Phase {
     /// The connection is no HTTP any more; who took it over keeps its own time.
     pub fn upgraded(&self) {
         self.0.store(UPGRADED, Ordering::Release);
+    }
+
+    /// True until the first request.
+    pub fn is_fresh(&self) -> bool {
+        self.is(FRESH)
+    }
+
+    fn expects_head(&self) -> bool {
+        self.is(FRESH) || self.is(WAITING)
     }
 
     fn is(&self, phase: u8) -> bool {
@@ -107,7 +117,7 @@ impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for GuardedIo<S, P> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if !self.phase.is(WAITING) {
+        if !self.phase.expects_head() {
             self.head = None;
             return outcome;
         }

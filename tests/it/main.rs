@@ -1,4 +1,10 @@
 //! The gateway from outside: everything here speaks the wire.
 
 mod conformance;
+mod hopping;
+mod leaving;
+mod pages;
+mod publishing;
+mod refusals;
 mod support;
+mod websocket;

@@ -21,9 +21,6 @@ pub enum Via {
 
 impl Via {
     pub const ALL: [Self; 4] = [Self::WebSocket, Self::Sse, Self::LongPoll, Self::Poll];
-    /// Those that stay attached.
-    pub const STREAMS: [Self; 2] = [Self::WebSocket, Self::Sse];
-
     pub fn path(self) -> &'static str {
         match self {
             Self::WebSocket => "/v1/ws",

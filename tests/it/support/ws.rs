@@ -103,10 +103,6 @@ impl Ws {
         }
     }
 
-    pub fn get_ref(&self) -> &TcpStream {
-        self.stream.get_ref()
-    }
-
     pub async fn close(mut self) {
         within("the WebSocket to close", self.stream.close(None))
             .await

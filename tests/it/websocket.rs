@@ -1,0 +1,439 @@
+//! What is particular to WebSocket: commands, frames, heartbeats, the ways it closes.
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::support::ws::Ws;
+use super::support::{Gateway, until, within};
+
+fn is_error(answer: &Value, code: &str) -> bool {
+    answer["type"] == "error" && answer["code"] == code && answer["message"].is_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_are_answered_with_their_ref() {
+    let gateway = Gateway::start().await;
+    let (mut ws, welcome) = Ws::welcomed(gateway.address, "/v1/ws?user=al").await;
+    assert_eq!(
+        (
+            &welcome["user"],
+            &welcome["channels"],
+            &welcome["heartbeat_s"]
+        ),
+        (&json!("al"), &json!([]), &json!(25))
+    );
+    let subscribed = ws
+        .ask(json!({"action": "subscribe", "channel": "a", "ref": 7}))
+        .await;
+    let epoch = subscribed["epoch"].clone();
+    assert_eq!(
+        subscribed,
+        json!({"type": "subscribed", "ref": 7, "channel": "a", "epoch": epoch, "offset": 0})
+    );
+    ws.send(
+        json!({"action": "publish", "channel": "a", "data": {"x": [1, 2]}, "ref": "p"}).to_string(),
+    )
+    .await;
+    let (one, two) = (ws.json().await, ws.json().await);
+    let (published, message) = if one["type"] == "published" {
+        (one, two)
+    } else {
+        (two, one)
+    };
+    assert_eq!(
+        published,
+        json!({"type": "published", "ref": "p", "channel": "a", "epoch": epoch, "offset": 1})
+    );
+    assert_eq!(
+        (&message["from"], &message["data"]),
+        (&json!("al"), &json!({"x": [1, 2]}))
+    );
+    assert_eq!(
+        ws.ask(json!({"action": "ping", "ref": -1})).await,
+        json!({"type": "pong", "ref": -1})
+    );
+    assert_eq!(
+        ws.ask(json!({"action": "ping"})).await,
+        json!({"type": "pong"})
+    );
+    let history = ws
+        .ask(
+            json!({"action": "history", "channel": "a", "ref": "h\"", "limit": 1, "order": "desc"}),
+        )
+        .await;
+    assert_eq!(
+        (
+            &history["type"],
+            &history["ref"],
+            &history["messages"][0]["offset"]
+        ),
+        (&json!("history"), &json!("h\""), &json!(1))
+    );
+    assert!(history["follow"].is_string());
+    let left = ws
+        .ask(json!({"action": "unsubscribe", "channel": "a", "ref": "u"}))
+        .await;
+    assert_eq!(
+        left,
+        json!({"type": "unsubscribed", "ref": "u", "channel": "a"})
+    );
+    gateway.publish("a", &json!("unheard")).await;
+    assert_eq!(
+        ws.ask(json!({"action": "ping"})).await["type"],
+        "pong",
+        "nothing comes after unsubscribe"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_commands_are_answered_and_the_connection_stays() {
+    let gateway = Gateway::start().await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=a").await;
+    for (text, code) in [
+        ("hello", "bad_json"),
+        ("{\"action\":", "bad_json"),
+        ("[]", "bad_request"),
+        ("{\"action\":\"fly\"}", "bad_request"),
+        (
+            "{\"action\":\"subscribe\",\"channel\":\"a\"}",
+            "bad_request",
+        ),
+        (
+            "{\"action\":\"unsubscribe\",\"channel\":\"b\"}",
+            "bad_request",
+        ),
+        (
+            "{\"action\":\"subscribe\",\"channel\":\"b\",\"cursor\":\"?\"}",
+            "bad_cursor",
+        ),
+        ("{\"action\":\"publish\",\"channel\":\"a\"}", "bad_request"),
+        ("{\"action\":\"presence\",\"channel\":\"a\"}", "unavailable"),
+        (
+            "{\"action\":\"send\",\"to\":\"bob\",\"data\":1}",
+            "unavailable",
+        ),
+        ("{\"action\":\"refresh\",\"token\":\"x\"}", "unavailable"),
+    ] {
+        ws.send(text).await;
+        let answer = ws.json().await;
+        assert!(is_error(&answer, code), "{text}: {answer}");
+    }
+    ws.send_message(Message::binary(vec![1, 2, 3])).await;
+    assert!(
+        is_error(&ws.json().await, "bad_request"),
+        "a binary frame is a bad command"
+    );
+    let answer = ws.ask(json!({"action": "fly", "ref": "x"})).await;
+    assert_eq!(
+        (is_error(&answer, "bad_request"), &answer["ref"]),
+        (true, &json!("x"))
+    );
+    gateway.publish("a", &json!("still here")).await;
+    assert_eq!(ws.json().await["data"], "still here");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_starts_at_its_cursor_after_its_answer() {
+    let gateway = Gateway::start().await;
+    gateway.publish_all("a", 1..=3).await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+    let subscribed = ws
+        .ask(json!({"action": "subscribe", "channel": "a", "cursor": "earliest"}))
+        .await;
+    assert_eq!(
+        (&subscribed["type"], &subscribed["offset"]),
+        (&json!("subscribed"), &json!(0))
+    );
+    for n in 1..=3 {
+        assert_eq!(ws.json().await["data"], json!(n));
+    }
+    let lost = ws
+        .ask(json!({"action": "subscribe", "channel": "b", "cursor": "other.9"}))
+        .await;
+    assert_eq!(
+        (&lost["epoch"], &lost["offset"]),
+        (&json!("other"), &json!(9)),
+        "the position it brought, until told"
+    );
+    assert_eq!(ws.json().await["reason"], "epoch");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_subscriptions_fit_and_one_more_does_not() {
+    let gateway = Gateway::start().await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=c0").await;
+    for n in 1..100 {
+        let answer = ws
+            .ask(json!({"action": "subscribe", "channel": format!("c{n}")}))
+            .await;
+        assert_eq!(answer["type"], "subscribed", "{n}");
+    }
+    let answer = ws
+        .ask(json!({"action": "subscribe", "channel": "c100"}))
+        .await;
+    assert!(is_error(&answer, "limit_reached"), "{answer}");
+    ws.ask(json!({"action": "unsubscribe", "channel": "c5"}))
+        .await;
+    assert_eq!(
+        ws.ask(json!({"action": "subscribe", "channel": "c100"}))
+            .await["type"],
+        "subscribed"
+    );
+    gateway.publish("c100", &json!("in the place of c5")).await;
+    assert_eq!(ws.json().await["data"], "in the place of c5");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_that_repeats_its_key_gets_the_first_answer() {
+    let gateway = Gateway::start().await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+    let publish =
+        |data: i32| json!({"action": "publish", "channel": "a", "data": data, "key": "k"});
+    let first = ws.ask(publish(1)).await;
+    assert_eq!(first, ws.ask(publish(1)).await);
+    assert!(is_error(&ws.ask(publish(2)).await, "key_conflict"));
+    let over_http = gateway
+        .publish_raw("a", b"1", &[("idempotency-key", "k")])
+        .await;
+    assert_eq!(
+        over_http.json()["offset"],
+        first["offset"],
+        "one key, whatever the way in"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishes_of_one_connection_keep_their_order() {
+    let gateway = Gateway::start().await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+    for n in 0..500 {
+        ws.send(json!({"action": "publish", "channel": "a", "data": n, "ref": n}).to_string())
+            .await;
+    }
+    for n in 0..500 {
+        let answer = ws.json().await;
+        assert_eq!(
+            (&answer["ref"], &answer["offset"]),
+            (&json!(n), &json!(n + 1))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_over_its_limit_is_an_error_and_a_frame_over_its_own_ends() {
+    let gateway = Gateway::with(|config| config.limits.message_bytes_max = 3000).await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+    let publish =
+        |length: usize| json!({"action": "publish", "channel": "a", "data": "x".repeat(length)});
+    assert_eq!(ws.ask(publish(2998)).await["type"], "published");
+    assert!(is_error(&ws.ask(publish(2999)).await, "too_large"));
+    ws.send(" ".repeat(8097)).await;
+    let (last, close, reason) = ws.end().await;
+    assert_eq!(
+        (close, reason.as_str(), &last["code"]),
+        (1009, "too_large", &json!("too_large"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_websocket_is_answered_and_forgotten() {
+    let gateway = Gateway::start().await;
+    let (ws, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=a").await;
+    ws.close().await;
+    let gone = || async { gateway.metric("everyway_sockets").await == 1.0 };
+    until("only the scraper's own connection to be open", gone).await;
+    let ended = gateway
+        .metric("everyway_endings_total{transport=\"websocket\",code=\"normal\"}")
+        .await;
+    assert_eq!(ended, 1.0);
+}
+
+/// A WebSocket without a library, to say what no library says.
+async fn bare(gateway: &Gateway, target: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(gateway.address)
+        .await
+        .expect("the gateway listens");
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the gateway reads");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(
+            within("the answer to the upgrade", stream.read_u8())
+                .await
+                .expect("a byte"),
+        );
+    }
+    let head = String::from_utf8(head).expect("text");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(
+        head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        "the accept key of RFC 6455: {head}"
+    );
+    stream
+}
+
+/// Reads frames to the end and returns the code of the close frame.
+async fn close_code(mut stream: TcpStream) -> Option<u16> {
+    let mut rest = Vec::new();
+    drop(within("the gateway to close", stream.read_to_end(&mut rest)).await);
+    let mut at = 0;
+    while at + 2 <= rest.len() {
+        let (first, length) = (rest[at], usize::from(rest[at + 1]));
+        let (head, length) = match length {
+            126 => (
+                4,
+                usize::from(u16::from_be_bytes([rest[at + 2], rest[at + 3]])),
+            ),
+            length => (2, length),
+        };
+        if first == 0x88 {
+            return Some(u16::from_be_bytes([rest[at + head], rest[at + head + 1]]));
+        }
+        at += head + length;
+    }
+    None
+}
+
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first, 0x80 | payload.len() as u8, 1, 2, 3, 4];
+    frame.extend(
+        payload
+            .iter()
+            .enumerate()
+            .map(|(i, byte)| byte ^ [1, 2, 3, 4][i % 4]),
+    );
+    frame
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_framing_closes_with_its_code() {
+    let gateway = Gateway::start().await;
+    let cases: [(&str, Vec<u8>, u16); 8] = [
+        ("an unmasked frame", vec![0x81, 1, b'x'], 1002),
+        ("a reserved bit", masked(0xc1, b"x"), 1002),
+        ("an unknown opcode", masked(0x83, b"x"), 1002),
+        ("a fragmented ping", masked(0x09, b"x"), 1002),
+        (
+            "an oversized ping",
+            [&[0x89, 0xfe, 0, 126, 1, 2, 3, 4][..], &[0; 126]].concat(),
+            1002,
+        ),
+        ("a continuation of nothing", masked(0x80, b"x"), 1002),
+        ("bad UTF-8", masked(0x81, b"\xff"), 1007),
+        (
+            "bad UTF-8 over two frames",
+            [masked(0x01, b"\xc3"), masked(0x80, b"\x28")].concat(),
+            1007,
+        ),
+    ];
+    for (case, bytes, code) in cases {
+        let mut stream = bare(&gateway, "/v1/ws?channel=a").await;
+        stream.write_all(&bytes).await.expect("the gateway reads");
+        assert_eq!(close_code(stream).await, Some(code), "{case}");
+    }
+    let huge_head = [0x81, 0xff, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 1, 2, 3, 4];
+    let mut stream = bare(&gateway, "/v1/ws").await;
+    stream
+        .write_all(&huge_head)
+        .await
+        .expect("the gateway reads");
+    assert_eq!(
+        close_code(stream).await,
+        Some(1009),
+        "a frame that says it is 2 GiB"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_answers_no_ping_is_let_go() {
+    let gateway = Gateway::with(|config| {
+        config.timeouts.heartbeat_s = serde_json::from_value(json!(0.1)).expect("seconds");
+        config.timeouts.pong_s = serde_json::from_value(json!(0.1)).expect("seconds");
+    })
+    .await;
+    let silent = bare(&gateway, "/v1/ws?channel=a").await;
+    assert_eq!(close_code(silent).await, Some(1001));
+    let (mut alive, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+    for _ in 0..5 {
+        let ping = alive.message().await.expect("a client that answers stays");
+        assert!(ping.is_ping(), "{ping:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_nothing_ends_as_slow() {
+    let gateway = Gateway::with(|config| {
+        config.timeouts.stall_s = serde_json::from_value(json!(0.3)).expect("seconds");
+        config.timeouts.close_s = serde_json::from_value(json!(0.2)).expect("seconds");
+    })
+    .await;
+    let stuck = bare(&gateway, "/v1/ws?channel=a").await;
+    let (mut other, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=a").await;
+    let big = json!("x".repeat(60_000));
+    let slow = "everyway_endings_total{transport=\"websocket\",code=\"slow\"}";
+    let ended = async {
+        loop {
+            gateway.publish("a", &big).await;
+            assert_eq!(
+                other.json().await["type"],
+                "message",
+                "others do not notice"
+            );
+            if gateway.get("/metrics").await.text().contains(slow) {
+                break;
+            }
+        }
+    };
+    within("the stuck client to end", ended).await;
+    drop(stuck);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_vanishes_is_forgotten() {
+    let gateway = Gateway::start().await;
+    let stream = bare(&gateway, "/v1/ws?channel=a").await;
+    drop(stream);
+    let gone = || async {
+        gateway
+            .metric("everyway_attachments{transport=\"websocket\"}")
+            .await
+            == 0.0
+    };
+    until("the attachment to go", gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_are_answered_amid_a_backlog_and_frames_stay_whole() {
+    let gateway = Gateway::start().await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=a").await;
+    let mut pongs = 0;
+    for n in 0..200_u64 {
+        gateway
+            .publish("a", &json!({"n": n, "pad": "x".repeat(2000)}))
+            .await;
+        if n % 10 == 0 {
+            ws.send_message(Message::Ping(n.to_be_bytes().to_vec().into()))
+                .await;
+        }
+    }
+    let mut next = 0_u64;
+    while next < 200 || pongs < 20 {
+        match ws.message().await.expect("an open WebSocket") {
+            Message::Pong(_) => pongs += 1,
+            Message::Text(text) => {
+                let message: Value = serde_json::from_str(&text).expect("a whole frame");
+                assert_eq!(message["data"]["n"], json!(next));
+                next += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
