@@ -1,6 +1,6 @@
 //! `everyway serve`: from a configuration to a gateway that runs until it is told to stop.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -75,6 +75,7 @@ async fn told_to_stop() {
     });
 }
 
+/// Says what to try. Nobody may be there to read it, which is no reason not to serve.
 fn greet(server: &Server) {
     let Some(address) = server.addresses().first() else {
         return;
@@ -84,15 +85,16 @@ fn greet(server: &Server) {
     } else {
         "anonymous clients have the rights of auth.anonymous"
     };
-    println!(
-        "everyway {} on http://{address} ({mode}). Try, in three terminals:\n",
-        env!("CARGO_PKG_VERSION")
+    let version = env!("CARGO_PKG_VERSION");
+    let greeting = format!(
+        "everyway {version} on http://{address} ({mode}). Try, in three terminals:\n\n  \
+         curl -N 'http://{address}/v1/sse?channel=news'\n  \
+         curl 'http://{address}/v1/longpoll?channel=news'\n  \
+         curl -d '\"hello\"' 'http://{address}/v1/publish?channel=news'\n\n\
+         and afterwards:\n\n  \
+         curl 'http://{address}/v1/poll?channel=news&cursor=earliest'\n\n"
     );
-    println!("  curl -N 'http://{address}/v1/sse?channel=news'");
-    println!("  curl 'http://{address}/v1/longpoll?channel=news'");
-    println!("  curl -d '\"hello\"' 'http://{address}/v1/publish?channel=news'\n");
-    println!("and afterwards:\n");
-    println!("  curl 'http://{address}/v1/poll?channel=news&cursor=earliest'\n");
+    let _ = std::io::stdout().write_all(greeting.as_bytes());
 }
 
 fn start_log(config: &config::Log) -> Result<(), String> {

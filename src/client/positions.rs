@@ -30,6 +30,13 @@ pub(super) struct Positions(BTreeMap<String, (String, u64)>);
 impl Positions {
     /// Takes in what was handed over. A message keeps the epoch of what came before it.
     pub(super) fn see(&mut self, seen: &Seen) {
+        // Answers to commands carry positions, too, which say nothing of what was handed over.
+        if !matches!(
+            seen.kind.as_str(),
+            "welcome" | "subscribed" | "message" | "gap"
+        ) {
+            return;
+        }
         for stand in &seen.channels {
             self.0
                 .insert(stand.channel.clone(), (stand.epoch.clone(), stand.offset));
@@ -66,6 +73,7 @@ mod tests {
         for json in [
             r#"{"type":"welcome","channels":[{"channel":"b","epoch":"k","offset":3},{"channel":"a","epoch":"k","offset":0}]}"#,
             r#"{"type":"message","channel":"a","offset":1,"time":1,"data":{"offset":9}}"#,
+            r#"{"type":"published","channel":"a","epoch":"k","offset":5}"#,
             r#"{"type":"gap","channel":"b","reason":"epoch","epoch":"x","offset":7,"lost":null}"#,
         ] {
             positions.see(&serde_json::from_str(json).unwrap());

@@ -13,6 +13,8 @@ use crate::problem::Problem;
 use super::event::Ref;
 use super::payload;
 
+const NOT_AN_OBJECT: &str = "a command is one JSON object with an action";
+
 /// The longest `ref` that is text, in bytes.
 const REF_BYTES_MAX: usize = 64;
 
@@ -140,6 +142,8 @@ struct OnlyRef<'a> {
 /// Reads a command. It never fails as a whole: what is wrong is part of the result, with the `ref` if there is one.
 pub fn parse(text: &str, limits: CommandLimits) -> Request {
     let fields: Fields = match serde_json::from_str(text) {
+        // A list of values would pass for the members in their order.
+        Ok(_) if !text.trim_ascii_start().starts_with('{') => return refuse_non_object(),
         Ok(fields) => fields,
         Err(error) => return refuse(text, &error),
     };
@@ -152,6 +156,13 @@ pub fn parse(text: &str, limits: CommandLimits) -> Request {
             reference: None,
             command: Err(problem),
         },
+    }
+}
+
+fn refuse_non_object() -> Request {
+    Request {
+        reference: None,
+        command: Err(Problem::bad_request(NOT_AN_OBJECT)),
     }
 }
 
@@ -354,6 +365,10 @@ mod tests {
             ("hello", Code::BadJson),
             ("{", Code::BadJson),
             ("[]", Code::BadRequest),
+            (
+                r#"["ping",null,null,null,null,null,null,null,null]"#,
+                Code::BadRequest,
+            ),
             ("1", Code::BadRequest),
             ("{}", Code::BadRequest),
             (r#"{"action":1}"#, Code::BadRequest),

@@ -1,5 +1,7 @@
 //! The gateway from outside: everything here speaks the wire.
 
+mod architecture;
+mod cli;
 mod conformance;
 mod hopping;
 mod leaving;

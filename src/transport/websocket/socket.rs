@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -164,7 +164,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub async fn finish(mut self, gone: &Gone) {
         match gone {
             Gone::Broken => {}
-            Gone::Closed => self.shutdown().await,
+            Gone::Closed => {
+                // tungstenite holds its reply back until it is flushed.
+                let flushed = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await;
+                tracing::trace!(?flushed, "the client closed");
+                self.shutdown().await;
+            }
             Gone::Misbehaved(code) => {
                 self.stream
                     .get_mut()

@@ -7,6 +7,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::within;
@@ -103,10 +105,22 @@ impl Ws {
         }
     }
 
+    /// Closes, and reads the gateway's own close frame, which has to come (RFC 6455, section 5.5.1).
     pub async fn close(mut self) {
-        within("the WebSocket to close", self.stream.close(None))
+        let frame = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
+        within("the WebSocket to close", self.stream.close(Some(frame)))
             .await
             .expect("an open WebSocket");
-        while self.message().await.is_some() {}
+        while let Some(message) = self.message().await {
+            if let Message::Close(reply) = message {
+                assert_eq!(reply.expect("a code").code, CloseCode::Normal);
+                assert_eq!(self.message().await, None, "nothing after it");
+                return;
+            }
+        }
+        panic!("the gateway did not answer the close frame");
     }
 }
