@@ -1,4 +1,5 @@
 //! The gateway from outside: everything here speaks the wire.
 
 mod conformance;
+mod docs;
 mod support;
