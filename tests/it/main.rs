@@ -3,6 +3,7 @@
 mod architecture;
 mod cli;
 mod conformance;
+mod docs;
 mod hopping;
 mod leaving;
 mod pages;

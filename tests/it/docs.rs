@@ -1,0 +1,59 @@
+//! The documents say what the code does: the tables that can be generated are compared with the code.
+
+use std::fmt::Write as _;
+
+use everyway::code::{Code, ComeBack};
+use everyway::config::reference;
+
+const PROTOCOL: &str = include_str!("../../docs/protocol.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+
+#[test]
+fn the_protocol_has_the_table_of_codes() {
+    let table = codes_table();
+    assert!(
+        PROTOCOL.contains(&format!("\n\n{table}\n")),
+        "the table of codes in docs/protocol.md is not that of src/code.rs. Put this in its place:\n\n{table}"
+    );
+}
+
+#[test]
+fn the_configuration_has_the_reference_of_all_settings() {
+    let heading = CONFIGURATION.strip_suffix(&reference::markdown());
+    let is_heading = |text: &str| {
+        text.starts_with("# Configuration\n\n") && text.ends_with("\n\n") && !text.contains('|')
+    };
+    assert!(
+        heading.is_some_and(is_heading),
+        "docs/configuration.md is not a heading and the reference of all settings. Put in the place of its table what \
+         this prints: cargo run -- check-config --reference"
+    );
+}
+
+/// One row for each code, in the order of the enum.
+fn codes_table() -> String {
+    let mut table = String::from(
+        "| code | WebSocket close | HTTP status | may come back | meaning |\n|---|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let or_dash =
+            |number: Option<u16>| number.map_or("–".to_owned(), |number| number.to_string());
+        let (close, status) = (
+            or_dash(code.close()),
+            or_dash(code.status().map(|s| s.as_u16())),
+        );
+        let come_back = match code.come_back() {
+            ComeBack::No => "no",
+            ComeBack::Now => "yes",
+            ComeBack::AfterDelay => "after the delay",
+            ComeBack::WithNewToken => "with a new token",
+        };
+        let (name, meaning) = (code.as_str(), code.meaning().trim());
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            table,
+            "| `{name}` | {close} | {status} | {come_back} | {meaning} |"
+        );
+    }
+    table
+}
