@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use everyway::code::{Code, ComeBack};
+use everyway::config::load::default_of;
 use everyway::config::reference;
 
 const PROTOCOL: &str = include_str!("../../docs/protocol.md");
+const README: &str = include_str!("../../README.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
 #[test]
@@ -28,6 +30,23 @@ fn the_configuration_has_the_reference_of_all_settings() {
         "docs/configuration.md is not a heading and the reference of all settings. Put in the place of its table what \
          this prints: cargo run -- check-config --reference"
     );
+}
+
+#[test]
+fn the_readme_shows_keys_with_their_defaults() {
+    let rows = README
+        .lines()
+        .skip_while(|line| *line != "| key | default | what it bounds or sets |")
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut count = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split('`').collect();
+        let default = default_of(cells[1]).map(|value| value.to_string());
+        assert_eq!(default.as_deref(), Some(cells[3]), "{row}");
+        count += 1;
+    }
+    assert!(count > 5, "the table was found");
 }
 
 /// One row for each code, in the order of the enum.
