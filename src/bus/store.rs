@@ -111,6 +111,11 @@ impl Store {
             let Ok(mut log) = channel.log_to_append() else {
                 continue;
             };
+            let now = self.now();
+            // Before the recall: a key that ran out stands for its message no more.
+            self.account(&mut log, |log| {
+                log.expire(&self.bounds.retention, now.instant);
+            });
             if let Some(known) = log.recall(draft) {
                 return Ok(known);
             }
@@ -121,7 +126,7 @@ impl Store {
                 continue;
             }
             let appended = self.account(&mut log, |log| {
-                log.append(name, draft, &self.bounds.retention, self.now())
+                log.append(name, draft, &self.bounds.retention, now)
             });
             drop(log);
             channel.touch(self.now_ms());
@@ -288,3 +293,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
