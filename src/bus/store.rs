@@ -122,7 +122,10 @@ impl Store {
             let needed = draft.payload.text().len() + ENVELOPE_BYTES_MAX;
             if self.bytes.load(Ordering::Relaxed) + needed > self.bounds.bytes_max {
                 drop(log);
-                self.make_room(needed, &channel)?;
+                if let Err(full) = self.make_room(needed, &channel) {
+                    self.tidy(&channel);
+                    return Err(full);
+                }
                 continue;
             }
             let appended = self.account(&mut log, |log| {
@@ -145,6 +148,9 @@ impl Store {
 
     /// Removes a channel that nobody attends and nobody ever published to.
     pub fn tidy(&self, channel: &Channel) {
+        if !channel.log().is_pristine() {
+            return;
+        }
         let mut table = self.table.write();
         if channel.retire_if(Log::is_pristine) {
             table.channels.remove(&channel.name);

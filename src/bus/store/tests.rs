@@ -41,3 +41,11 @@ async fn a_key_runs_out_though_nobody_swept() {
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(matches!(publish(), Appended::New(_)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_publish_leaves_no_channel_behind() {
+    let store = Store::new(bounds(3_000));
+    assert!(store.append(&name("a"), &draft(1_500, None)).is_ok());
+    assert_eq!(store.append(&name("b"), &draft(1_500, None)), Err(Full));
+    assert_eq!(store.totals().0, 1);
+}
