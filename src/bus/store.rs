@@ -241,7 +241,7 @@ impl Store {
             if self.bytes.load(Ordering::Relaxed) <= wanted {
                 return Ok(());
             }
-            self.change(&channel, Log::shed);
+            self.with_log(&channel, Log::shed);
         }
         if self.bytes.load(Ordering::Relaxed) <= wanted {
             Ok(())

@@ -49,3 +49,11 @@ async fn a_refused_publish_leaves_no_channel_behind() {
     assert_eq!(store.append(&name("b"), &draft(1_500, None)), Err(Full));
     assert_eq!(store.totals().0, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_makes_room_though_nobody_swept() {
+    let store = Store::new(bounds(3_000));
+    assert!(store.append(&name("a"), &draft(1_500, None)).is_ok());
+    tokio::time::advance(Duration::from_secs(100)).await;
+    assert!(store.append(&name("b"), &draft(1_500, None)).is_ok());
+}
