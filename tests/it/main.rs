@@ -1,4 +1,5 @@
-//! The gateway from outside: everything here speaks the wire.
+//! The gateway from outside: everything here speaks the wire, but for the tests of the bus, which speak to the library.
 
 mod conformance;
+mod model;
 mod support;
