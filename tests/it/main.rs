@@ -1,5 +1,6 @@
 //! The gateway from outside: everything here speaks the wire, but for the tests of the bus, which speak to the library.
 
 mod conformance;
+mod crowd;
 mod model;
 mod support;
