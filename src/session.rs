@@ -83,9 +83,12 @@ impl Session {
     /// Takes a subscription in and returns its position.
     pub fn add(&mut self, joined: Joined) -> Position {
         let position = joined.subscription.reader.position;
+        // A look since the join found nobody at the index and let the mark go, so it is taken as marked here.
+        joined.subscription.unmark();
+        self.ready.push(joined.index);
         let key = self.subscriptions.insert(Subscribed {
             subscription: joined.subscription,
-            is_ready: false,
+            is_ready: true,
         });
         debug_assert_eq!(
             key as u32, joined.index,
@@ -197,5 +200,55 @@ impl Session {
         subscriptions
             .find(|(_, subscribed)| subscribed.subscription.reader.name == *channel)
             .map(|(key, _)| key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Broker, Memory};
+    use crate::bus::{Bounds, Draft, Payload, Retention, Store};
+    use std::time::Duration;
+
+    fn bus() -> Bus {
+        let store = Arc::new(Store::new(Bounds {
+            retention: Retention {
+                count_max: 10,
+                bytes_max: 1 << 20,
+                age_max: Duration::from_secs(100),
+                keys_max: 10,
+                key_age_max: Duration::from_secs(60),
+            },
+            channels_max: 10,
+            bytes_max: 1 << 20,
+            forget_after: Duration::from_secs(300),
+        }));
+        Bus::new(Arc::clone(&store), Broker::Memory(Memory::new(store)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_between_join_and_add_misses_nothing() {
+        let (bus, channel) = (bus(), ChannelName::parse("a").unwrap());
+        let draft = Draft {
+            from: None,
+            payload: Payload::Json("1".into()),
+            key: None,
+        };
+        let mut session = Session::new(bus.clone(), Arc::default());
+        let joined = session.join(&channel, Start::Now).await.unwrap();
+        bus.publish(&channel, &draft).await.unwrap();
+        let budget = Budget {
+            messages: 10,
+            bytes: 1000,
+        };
+        let moment = Duration::from_millis(1);
+        let look = tokio::time::timeout(moment, session.next(budget)).await;
+        assert!(look.is_err(), "nothing was subscribed yet");
+        session.add(joined);
+        for _ in 0..2 {
+            let batch = tokio::time::timeout(moment, session.next(budget)).await;
+            assert_eq!(batch.expect("it was published").unwrap().items.len(), 1);
+            bus.publish(&channel, &draft).await.unwrap();
+        }
     }
 }

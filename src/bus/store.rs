@@ -111,17 +111,25 @@ impl Store {
             let Ok(mut log) = channel.log_to_append() else {
                 continue;
             };
+            let now = self.now();
+            // Before the recall: a key that ran out stands for its message no more.
+            self.account(&mut log, |log| {
+                log.expire(&self.bounds.retention, now.instant);
+            });
             if let Some(known) = log.recall(draft) {
                 return Ok(known);
             }
             let needed = draft.payload.text().len() + ENVELOPE_BYTES_MAX;
             if self.bytes.load(Ordering::Relaxed) + needed > self.bounds.bytes_max {
                 drop(log);
-                self.make_room(needed, &channel)?;
+                if let Err(full) = self.make_room(needed, &channel) {
+                    self.tidy(&channel);
+                    return Err(full);
+                }
                 continue;
             }
             let appended = self.account(&mut log, |log| {
-                log.append(name, draft, &self.bounds.retention, self.now())
+                log.append(name, draft, &self.bounds.retention, now)
             });
             drop(log);
             channel.touch(self.now_ms());
@@ -140,6 +148,9 @@ impl Store {
 
     /// Removes a channel that nobody attends and nobody ever published to.
     pub fn tidy(&self, channel: &Channel) {
+        if !channel.log().is_pristine() {
+            return;
+        }
         let mut table = self.table.write();
         if channel.retire_if(Log::is_pristine) {
             table.channels.remove(&channel.name);
@@ -230,7 +241,7 @@ impl Store {
             if self.bytes.load(Ordering::Relaxed) <= wanted {
                 return Ok(());
             }
-            self.change(&channel, Log::shed);
+            self.with_log(&channel, Log::shed);
         }
         if self.bytes.load(Ordering::Relaxed) <= wanted {
             Ok(())
@@ -288,3 +299,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

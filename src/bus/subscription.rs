@@ -63,7 +63,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.store.touch(&self.channel);
         let was_last = self.channel.stand(self.key);
-        if was_last && self.channel.log().is_pristine() {
+        if was_last {
             self.store.tidy(&self.channel);
         }
     }

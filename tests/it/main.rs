@@ -1,11 +1,13 @@
-//! The gateway from outside: everything here speaks the wire.
+//! The gateway from outside: everything here speaks the wire, but for the tests of the bus, which speak to the library.
 
 mod architecture;
 mod cli;
 mod conformance;
+mod crowd;
 mod docs;
 mod hopping;
 mod leaving;
+mod model;
 mod pages;
 mod publishing;
 mod refusals;

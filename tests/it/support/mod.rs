@@ -1,5 +1,6 @@
 //! What all tests share: a gateway to start, clients for each transport, and waits that say what hung.
 
+pub mod cases;
 pub mod gateway;
 pub mod http;
 pub mod reader;

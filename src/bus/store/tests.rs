@@ -1,0 +1,59 @@
+use super::*;
+use crate::bus::publication::{Key, Payload};
+
+fn bounds(bytes_max: usize) -> Bounds {
+    Bounds {
+        retention: Retention {
+            count_max: 10,
+            bytes_max: 1 << 20,
+            age_max: Duration::from_secs(100),
+            keys_max: 10,
+            key_age_max: Duration::from_secs(60),
+        },
+        channels_max: 10,
+        bytes_max,
+        forget_after: Duration::from_secs(300),
+    }
+}
+
+fn name(text: &str) -> ChannelName {
+    ChannelName::parse(text).unwrap()
+}
+
+fn draft(payload_bytes: usize, key: Option<&str>) -> Draft {
+    Draft {
+        from: None,
+        payload: Payload::Json(format!("\"{}\"", "x".repeat(payload_bytes)).into()),
+        key: key.map(|id| Key {
+            id: id.into(),
+            digest: [0; 32],
+        }),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_runs_out_though_nobody_swept() {
+    let store = Store::new(bounds(1 << 20));
+    let publish = || store.append(&name("a"), &draft(1, Some("k"))).unwrap();
+    assert!(matches!(publish(), Appended::New(_)));
+    tokio::time::advance(Duration::from_secs(59)).await;
+    assert!(matches!(publish(), Appended::Repeat(_)));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(matches!(publish(), Appended::New(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_publish_leaves_no_channel_behind() {
+    let store = Store::new(bounds(3_000));
+    assert!(store.append(&name("a"), &draft(1_500, None)).is_ok());
+    assert_eq!(store.append(&name("b"), &draft(1_500, None)), Err(Full));
+    assert_eq!(store.totals().0, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_makes_room_though_nobody_swept() {
+    let store = Store::new(bounds(3_000));
+    assert!(store.append(&name("a"), &draft(1_500, None)).is_ok());
+    tokio::time::advance(Duration::from_secs(100)).await;
+    assert!(store.append(&name("b"), &draft(1_500, None)).is_ok());
+}
