@@ -3,12 +3,15 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::EXIT_CONFIG;
 use crate::config::{self, Config, LogFormat};
 use crate::server::{Server, StartError};
+
+/// Exit status after a second signal, as shells give it.
+const EXIT_INTERRUPTED: i32 = 130;
 
 pub(super) fn run(config: Config) -> ExitCode {
     if let Err(error) = start_log(&config.log) {
@@ -40,6 +43,8 @@ pub(super) fn run(config: Config) -> ExitCode {
 }
 
 async fn serve(config: Config) -> Result<(), StartError> {
+    // Before the port opens: who sees it open may tell us to stop at once.
+    let signals = Signals::listen().map_err(StartError::Signals)?;
     let format = config.log.format;
     let server = Server::bind(config).await?;
     match format {
@@ -49,30 +54,41 @@ async fn serve(config: Config) -> Result<(), StartError> {
     for address in server.addresses() {
         tracing::info!(%address, open = server.gateway().auth.is_open(), "listening");
     }
-    server.run(told_to_stop()).await;
+    server.run(signals.told_to_stop()).await;
     Ok(())
 }
 
-/// Waits for SIGTERM or Ctrl-C. A second one ends the process at once, as it would without us.
-async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::error!("cannot listen for signals: stop this process with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens for them. From here on they do not end the process by themselves.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    tokio::spawn(async move {
+
+    /// Waits for the next one. Cancel safe.
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        std::process::exit(130);
-    });
+    }
+
+    /// Waits for the first one. A second one ends the process at once, as it would without us.
+    async fn told_to_stop(mut self) {
+        self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(EXIT_INTERRUPTED);
+        });
+    }
 }
 
 /// Says what to try. Nobody may be there to read it, which is no reason not to serve.

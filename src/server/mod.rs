@@ -31,6 +31,9 @@ pub enum StartError {
     /// The configuration asks for what is not allowed.
     #[error("{0}")]
     Config(String),
+    /// The system does not let us listen for signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
