@@ -321,6 +321,8 @@ fn if_none_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'));
     match quoted {
+        // What curl sends when it has no tag yet.
+        Some("") => Ok(None),
         Some(token) if !token.contains('"') => Ok(Some(token)),
         _ => Err(Problem::new(
             Code::BadCursor,

@@ -143,13 +143,9 @@ async fn subscribe_prints_messages_over_every_transport() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscribe_comes_back_after_a_restart_and_is_told_of_the_gap() {
-    let gateway = Gateway::with(|config| {
-        config.drain.spread_s = everyway::config::Seconds::new(0);
-    })
-    .await;
-    let address = gateway.address;
-    let url = format!("http://{address}");
+async fn subscribe_is_told_of_a_gap_and_reads_on() {
+    let gateway = Gateway::start().await;
+    let url = format!("http://{}", gateway.address);
     for transport in ["websocket", "sse", "longpoll", "poll"] {
         let args = [
             "subscribe",
@@ -184,7 +180,29 @@ async fn subscribe_comes_back_after_a_restart_and_is_told_of_the_gap() {
         );
         child.kill().await.expect("it is gone");
     }
-    // A gateway that goes down and comes back on the same port.
+}
+
+/// A gateway on a port that the system gives to nobody else, so that another one can follow it there.
+async fn on_a_port_of_its_own() -> Gateway {
+    let ephemeral = 32_768;
+    for port in (10_000 + std::process::id() as u16 % 10_000)..ephemeral {
+        let address = format!("127.0.0.1:{port}");
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return Gateway::with(|config| {
+                config.server.listen = vec![address];
+                config.drain.spread_s = everyway::config::Seconds::new(0);
+            })
+            .await;
+        }
+    }
+    panic!("no port is free");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribe_comes_back_after_a_restart() {
+    let gateway = on_a_port_of_its_own().await;
+    let address = gateway.address;
+    let url = format!("http://{address}");
     let args = [
         "subscribe",
         "news",

@@ -411,6 +411,17 @@ async fn a_client_that_vanishes_is_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_is_answered_at_once_though_nothing_else_happens() {
+    let gateway = Gateway::start().await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+    for n in 0..3_u8 {
+        ws.send_message(Message::Ping(vec![n].into())).await;
+        let pong = ws.message().await.expect("an open WebSocket");
+        assert_eq!(pong, Message::Pong(vec![n].into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pings_are_answered_amid_a_backlog_and_frames_stay_whole() {
     let gateway = Gateway::start().await;
     let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=a").await;

@@ -124,6 +124,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         {
             return Poll::Ready(incoming.map(Wake::Incoming).map_err(Way::Gone));
         }
+        // Reading may have queued an answer: to a ping, above all.
+        if let Poll::Ready(gone) = self.socket.poll_flush(cx) {
+            return Poll::Ready(Err(Way::Gone(gone)));
+        }
         self.heartbeat
             .timer
             .as_mut()
