@@ -2,6 +2,9 @@
 
 pub mod gateway;
 pub mod http;
+pub mod need;
+pub mod program;
+pub mod proxy;
 pub mod reader;
 pub mod sse;
 pub mod ws;
