@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod clients;
 mod conformance;
 mod crowd;
 mod docs;

@@ -3,6 +3,9 @@
 pub mod cases;
 pub mod gateway;
 pub mod http;
+pub mod need;
+pub mod program;
+pub mod proxy;
 pub mod reader;
 pub mod sse;
 pub mod ws;
