@@ -207,22 +207,11 @@ impl Session {
 mod tests {
     use super::*;
     use crate::broker::{Broker, Memory};
-    use crate::bus::{Bounds, Draft, Payload, Retention, Store};
+    use crate::bus::{Bounds, Draft, Payload, Store};
     use std::time::Duration;
 
     fn bus() -> Bus {
-        let store = Arc::new(Store::new(Bounds {
-            retention: Retention {
-                count_max: 10,
-                bytes_max: 1 << 20,
-                age_max: Duration::from_secs(100),
-                keys_max: 10,
-                key_age_max: Duration::from_secs(60),
-            },
-            channels_max: 10,
-            bytes_max: 1 << 20,
-            forget_after: Duration::from_secs(300),
-        }));
+        let store = Arc::new(Store::new(Bounds::small()));
         Bus::new(Arc::clone(&store), Broker::Memory(Memory::new(store)))
     }
 

@@ -27,6 +27,25 @@ pub struct Bounds {
     pub forget_after: Duration,
 }
 
+#[cfg(test)]
+impl Bounds {
+    /// Small ones, for tests.
+    pub(crate) fn small() -> Self {
+        Self {
+            retention: Retention {
+                count_max: 10,
+                bytes_max: 1 << 20,
+                age_max: Duration::from_secs(100),
+                keys_max: 10,
+                key_age_max: Duration::from_secs(60),
+            },
+            channels_max: 10,
+            bytes_max: 1 << 20,
+            forget_after: Duration::from_secs(300),
+        }
+    }
+}
+
 /// The store is full and nothing in it can go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;

@@ -7,17 +7,14 @@ use http::Method;
 use serde::Deserialize;
 use tokio::time::sleep;
 
+use super::attachment::{Attachment, Ended};
 use super::endpoint::{Endpoint, Failure};
 use super::{poll, sse, websocket};
-use crate::code::Code;
 use crate::transport::Transport;
 
 /// The first delay before another try; it doubles up to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
-/// A transport that has not delivered its first word by then does not work here, even if it opened: a proxy may hold it
-/// back.
-pub(super) const PROOF_WITHIN: Duration = Duration::from_secs(5);
 
 /// Which transport to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,95 +46,6 @@ pub trait Follower {
     fn object(&mut self, json: &str) -> bool;
     /// What happens to the connection, for a person.
     fn note(&mut self, note: &str);
-}
-
-/// How an attachment ended.
-pub(super) enum Ended {
-    /// The follower wants no more.
-    Enough,
-    /// The gateway said so, or the connection broke.
-    Lost {
-        /// What the gateway said.
-        code: Option<Code>,
-        /// What happened, for a person.
-        reason: String,
-        /// When to come back.
-        retry_after: Option<Duration>,
-        /// True if the transport had delivered something.
-        was_proven: bool,
-    },
-}
-
-impl Ended {
-    pub(super) fn failed(failure: Failure, was_proven: bool) -> Self {
-        match failure {
-            Failure::Refused {
-                code,
-                message,
-                retry_after_ms,
-            } => Self::Lost {
-                code,
-                reason: message,
-                retry_after: retry_after_ms.map(Duration::from_millis),
-                was_proven,
-            },
-            Failure::Broken(reason) => Self::Lost {
-                code: None,
-                reason,
-                retry_after: None,
-                was_proven,
-            },
-        }
-    }
-}
-
-/// The last object of a stream.
-#[derive(Debug, Deserialize)]
-pub(super) struct Disconnect {
-    code: String,
-    message: Option<String>,
-    retry_after_ms: Option<u64>,
-}
-
-impl Disconnect {
-    pub(super) fn ended(self) -> Ended {
-        let reason = match &self.message {
-            Some(message) => format!("{}: {message}", self.code),
-            None => self.code.clone(),
-        };
-        Ended::Lost {
-            code: Code::parse(&self.code),
-            reason,
-            retry_after: self.retry_after_ms.map(Duration::from_millis),
-            was_proven: true,
-        }
-    }
-}
-
-/// One attachment's view of what is followed.
-pub(super) struct Attachment<'a> {
-    pub(super) endpoint: &'a Endpoint,
-    pub(super) follow: &'a Follow,
-    /// Where we stand; every transport moves it on.
-    pub(super) cursor: &'a mut String,
-    pub(super) follower: &'a mut dyn Follower,
-}
-
-impl Attachment<'_> {
-    /// The query that attaches here.
-    pub(super) fn query<'q>(&'q self, more: &[(&'q str, &'q str)]) -> Vec<(&'q str, &'q str)> {
-        let channels = self
-            .follow
-            .channels
-            .iter()
-            .map(|channel| ("channel", channel.as_str()));
-        let user = self.follow.user.iter().map(|user| ("user", user.as_str()));
-        channels
-            .chain([("cursor", self.cursor.as_str())])
-            .chain(user)
-            .chain(more.iter().copied())
-            .collect()
-    }
 }
 
 impl Follow {

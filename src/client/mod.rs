@@ -1,7 +1,8 @@
 //! A client of the gateway: publishes, and follows channels over any transport without losing or repeating a message.
 //!
-//! It speaks the wire like any other client and shares nothing with the server but the table of codes.
+//! It speaks the wire like any other client and shares nothing with the server but the names of codes and transports.
 
+mod attachment;
 mod endpoint;
 mod follow;
 mod poll;

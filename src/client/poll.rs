@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
+use super::attachment::{Attachment, Ended};
 use super::endpoint::Failure;
-use super::follow::{Attachment, Ended};
 use crate::transport::Transport;
 
 #[derive(Deserialize)]

@@ -6,8 +6,8 @@ use http::Method;
 use sse_stream::{Sse, SseStream};
 use tokio::time::timeout;
 
+use super::attachment::{Attachment, Disconnect, Ended, PROOF_WITHIN};
 use super::endpoint::Failure;
-use super::follow::{Attachment, Disconnect, Ended, PROOF_WITHIN};
 use crate::transport::Transport;
 
 /// A stream is dead when it was silent for this many of its heartbeats.

@@ -6,8 +6,8 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
+use super::attachment::{Attachment, Disconnect, Ended, PROOF_WITHIN};
 use super::endpoint::Failure;
-use super::follow::{Attachment, Disconnect, Ended, PROOF_WITHIN};
 use super::positions::{Positions, Seen};
 use crate::transport::Transport;
 

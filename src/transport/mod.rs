@@ -1,13 +1,12 @@
 //! The four transports. Each one is an encoder and a stopping rule over [`Session::next`](crate::session::Session::next).
 
+mod client;
 pub mod poll;
 pub mod sse;
 pub mod websocket;
 
+pub use client::Client;
 use serde::{Deserialize, Serialize};
-
-use crate::auth::Principal;
-use crate::bus::{PublicId, SessionId};
 
 /// A way to reach the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,25 +49,5 @@ impl Transport {
     /// True if a client can also send over it.
     pub const fn sends(self) -> bool {
         matches!(self, Self::WebSocket)
-    }
-}
-
-/// Who is at the other end of a stream.
-#[derive(Debug)]
-pub struct Client {
-    /// Who, and what they may do.
-    pub principal: Principal,
-    /// What everybody may see of the session.
-    pub public_id: PublicId,
-}
-
-impl Client {
-    /// A client with the session id it brought, or a fresh one.
-    pub fn new(principal: Principal, session: Option<SessionId>) -> Self {
-        let session = session.unwrap_or_else(SessionId::random);
-        Self {
-            public_id: PublicId::of(principal.user.as_ref(), &session),
-            principal,
-        }
     }
 }

@@ -3,16 +3,8 @@ use crate::bus::publication::{Key, Payload};
 
 fn bounds(bytes_max: usize) -> Bounds {
     Bounds {
-        retention: Retention {
-            count_max: 10,
-            bytes_max: 1 << 20,
-            age_max: Duration::from_secs(100),
-            keys_max: 10,
-            key_age_max: Duration::from_secs(60),
-        },
-        channels_max: 10,
         bytes_max,
-        forget_after: Duration::from_secs(300),
+        ..Bounds::small()
     }
 }
 

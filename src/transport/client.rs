@@ -1,0 +1,24 @@
+//! Who is at the other end of a stream.
+
+use crate::auth::Principal;
+use crate::bus::{PublicId, SessionId};
+
+/// Who is at the other end of a stream.
+#[derive(Debug)]
+pub struct Client {
+    /// Who, and what they may do.
+    pub principal: Principal,
+    /// What everybody may see of the session.
+    pub public_id: PublicId,
+}
+
+impl Client {
+    /// A client with the session id it brought, or a fresh one.
+    pub fn new(principal: Principal, session: Option<SessionId>) -> Self {
+        let session = session.unwrap_or_else(SessionId::random);
+        Self {
+            public_id: PublicId::of(principal.user.as_ref(), &session),
+            principal,
+        }
+    }
+}
