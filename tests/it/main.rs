@@ -2,5 +2,6 @@
 
 mod conformance;
 mod crowd;
+mod fuzz;
 mod model;
 mod support;
