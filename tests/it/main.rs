@@ -6,6 +6,7 @@ mod clients;
 mod conformance;
 mod crowd;
 mod docs;
+mod fuzz;
 mod hopping;
 mod leaving;
 mod model;
