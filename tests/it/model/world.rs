@@ -262,7 +262,8 @@ impl World {
         }
         gone.iter()
             .for_each(|name| drop(self.naive.lives.remove(name)));
-        self.naive.see_epoch(vacant_epoch(&self.bus), true);
+        let epoch = vacant_epoch(&self.bus);
+        self.naive.see_epoch(epoch, epoch != self.naive.epoch);
     }
 
     /// Where the bytes of all channels were short, the longest idle gave up their history, the one published to last.
