@@ -356,7 +356,7 @@ async fn a_final_refusal_ends_subscribe() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_configuration_exits_64_before_a_port_opens() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
         (
             &["--set", "limits.chanels_max=5"],
             "did you mean limits.channels_max?",
@@ -370,6 +370,8 @@ async fn a_bad_configuration_exits_64_before_a_port_opens() {
             "/nowhere/everyway.toml",
         ),
         (&["--listen", "0.0.0.0:0"], "auth.anonymous"),
+        (&["--listen", "127.0.0.2:0"], "127.0.0.1"),
+        (&["--no-such-flag"], "--no-such-flag"),
         (&["--listen", "nonsense"], "nonsense"),
         (&["--set", "log.filter=a=b=c"], "log.filter"),
     ];
@@ -446,4 +448,33 @@ async fn an_anonymous_gateway_may_listen_everywhere() {
             .expect("a status")
             .success()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transport_that_is_switched_off_ends_subscribe_or_gives_way() {
+    use everyway::transport::Transport;
+    let gateway = Gateway::with(|config| config.server.transports = vec![Transport::Poll]).await;
+    gateway.publish("news", &json!(1)).await;
+    let url = format!("http://{}", gateway.address);
+    for transport in ["websocket", "sse", "longpoll"] {
+        let output = run(&["subscribe", "news", "--url", &url, "--transport", transport]).await;
+        assert_eq!(output.status.code(), Some(1), "{transport}");
+        assert!(
+            stderr(&output).contains("not_found"),
+            "{transport}: {}",
+            stderr(&output)
+        );
+    }
+    let auto = run(&[
+        "subscribe",
+        "news",
+        "--url",
+        &url,
+        "--cursor",
+        "earliest",
+        "--count",
+        "1",
+    ])
+    .await;
+    assert!(stdout(&auto).contains("\"data\":1"), "{}", stderr(&auto));
 }

@@ -78,6 +78,8 @@ async fn a_stream_whose_client_takes_nothing_is_cut_and_memory_stays_bounded() {
         }
     };
     within("the stuck stream to be cut", cut).await;
+    let slow = "everyway_endings_total{transport=\"sse\",code=\"slow\"}";
+    assert_eq!(gateway.metric(slow).await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,6 +164,12 @@ async fn while_it_goes_down_newcomers_are_told_and_readiness_says_no() {
     );
     let poll = gateway.get("/v1/longpoll?channel=a").await;
     assert_eq!((poll.status, poll.code().as_str()), (503, "shutdown"));
+    let late = gateway.publish_raw("a", b"1", &[]).await;
+    assert_eq!(
+        (late.status, late.code().as_str()),
+        (503, "shutdown"),
+        "it would go down with the gateway"
+    );
     drop(silent);
     gateway.down().await;
 }

@@ -364,3 +364,18 @@ async fn history_of_a_channel_without_state_is_empty() {
         "reading creates nothing"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_never_hides_a_gap() {
+    let gateway = Gateway::start().await;
+    gateway.publish("a", &json!(1)).await;
+    let page = gateway.get("/v1/poll?channel=a&cursor=earliest").await;
+    let tag = [("if-none-match", page.header("etag"))];
+    let told = gateway
+        .request("GET", "/v1/poll?channel=a&cursor=other.5", &tag, b"")
+        .await;
+    assert_eq!(
+        (told.status, &told.json()["gap"][0]["reason"]),
+        (200, &json!("epoch"))
+    );
+}

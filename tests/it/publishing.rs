@@ -247,3 +247,30 @@ async fn at_the_limit_of_bytes_the_longest_idle_lose_all_but_their_newest() {
     assert_eq!(messages(&gateway, "busy").await.len(), 4);
     assert!(gateway.metric("everyway_history_bytes").await <= 60_000.0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_channels_without_messages_take_no_room() {
+    let gateway = Gateway::with(|config| config.history.channels_max = 2).await;
+    gateway.publish("kept", &json!(1)).await;
+    let target = "/v1/ws?channel=c1&channel=c2&channel=c3";
+    let (_reader, _) = super::support::ws::Ws::welcomed(gateway.address, target).await;
+    assert_eq!(gateway.metric("everyway_channels").await, 1.0);
+    gateway.publish("c1", &json!(1)).await;
+    assert_eq!(
+        messages(&gateway, "kept").await.len(),
+        1,
+        "there was room for two"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encoded_body_is_refused() {
+    let gateway = Gateway::start().await;
+    let gzip = [("content-encoding", "gzip")];
+    assert_eq!(
+        gateway.publish_raw("a", b"12", &gzip).await.code(),
+        "bad_request"
+    );
+    let identity = [("content-encoding", "identity")];
+    assert_eq!(gateway.publish_raw("a", b"12", &identity).await.status, 200);
+}

@@ -498,6 +498,26 @@ async fn in_open_mode_requests_from_elsewhere_are_refused() {
             "{host}"
         );
     }
+    let port = gateway.address.port();
+    let own = format!("http://localhost:{port}");
+    let host = format!("localhost:{port}");
+    let two = [
+        ("host", host.as_str()),
+        ("origin", own.as_str()),
+        ("origin", "http://evil.example"),
+    ];
+    assert_eq!(
+        gateway.request("GET", "/healthz", &two, b"").await.status,
+        403
+    );
+    let shouted = [("sec-fetch-site", "Cross-Site")];
+    assert_eq!(
+        gateway
+            .request("GET", "/healthz", &shouted, b"")
+            .await
+            .status,
+        403
+    );
     let absolute =
         "GET http://evil.example/healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     assert!(

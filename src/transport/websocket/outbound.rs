@@ -278,4 +278,13 @@ mod tests {
         outbound.push_control("late".into());
         assert_eq!(outbound.bytes(), 3 + FRAME_COST_BYTES);
     }
+
+    #[test]
+    fn many_small_frames_cost_what_they_take() {
+        let mut outbound = Outbound::default();
+        for _ in 0..1000 {
+            outbound.push_control(Bytes::from_static(&[0x8a, 0]));
+        }
+        assert!(outbound.bytes() >= 1000 * size_of::<Bytes>());
+    }
 }
