@@ -20,7 +20,9 @@ async fn the_autobahn_suite_finds_no_fault() {
     serve.args(["serve", "--echo", "--listen", "127.0.0.1:0"]);
     let mut gateway = Program::start(serve);
     let url = loop {
-        let line = gateway.line().await.expect("a greeting");
+        let Some(line) = gateway.line().await else {
+            gateway.fail("ended before it said where it listens");
+        };
         let mut words = line.split_whitespace();
         if let Some(address) = words.find_map(|word| word.strip_prefix("http://")) {
             let host = address.split('/').next().expect("a host");
