@@ -51,7 +51,7 @@ impl Bounds {
 pub struct Full;
 
 /// What a message costs beyond its payload: its names, its numbers and the book-keeping.
-const ENVELOPE_BYTES_MAX: usize = 1024;
+const ENVELOPE_BYTES_MAX: usize = 2048;
 
 /// All channels of this node.
 #[derive(Debug)]
@@ -68,6 +68,22 @@ struct Table {
     channels: HashMap<ChannelName, Arc<Channel>>,
     /// The epoch of channels created from now on. It changes when a channel is forgotten.
     epoch: Epoch,
+}
+
+/// A channel, and when it was last used as it was looked at.
+#[derive(Debug)]
+struct Idle {
+    channel: Arc<Channel>,
+    since_ms: u64,
+}
+
+impl Idle {
+    fn new(channel: &Arc<Channel>) -> Self {
+        Self {
+            channel: Arc::clone(channel),
+            since_ms: channel.active_ms(),
+        }
+    }
 }
 
 impl Store {
@@ -150,8 +166,9 @@ impl Store {
             let appended = self.account(&mut log, |log| {
                 log.append(name, draft, &self.bounds.retention, now)
             });
-            drop(log);
+            // Under the lock: who looks for idle channels sees the message or the touch.
             channel.touch(self.now_ms());
+            drop(log);
             channel.notify();
             return Ok(appended);
         }
@@ -190,8 +207,9 @@ impl Store {
         for chunk in channels.chunks(CHUNK) {
             for channel in chunk {
                 self.with_log(channel, |_| ());
-                if self.now_ms().saturating_sub(channel.active_ms()) >= forget_after_ms {
-                    self.forget(channel);
+                let idle = Idle::new(channel);
+                if self.now_ms().saturating_sub(idle.since_ms) >= forget_after_ms {
+                    self.forget(&idle);
                 }
             }
             tokio::task::yield_now().await;
@@ -215,15 +233,16 @@ impl Store {
         Arc::clone(table.channels.entry(name.clone()).or_insert_with(make))
     }
 
-    /// Forgets a channel that nobody attends: its messages, its epoch and its head.
-    fn forget(&self, channel: &Channel) -> bool {
+    /// Forgets a channel that nobody attends: its messages, its epoch and its head. One that was used since it was found
+    /// idle stays.
+    fn forget(&self, Idle { channel, since_ms }: &Idle) -> bool {
         let mut table = self.table.write();
         let mut kept_bytes = 0;
         let mut was_used = false;
         let goes = channel.retire_if(|log| {
             kept_bytes = log.kept_bytes();
             was_used = !log.is_pristine();
-            true
+            channel.active_ms() == *since_ms
         });
         if goes {
             table.channels.remove(&channel.name);
@@ -240,45 +259,42 @@ impl Store {
     fn forget_idle(&self) -> Result<(), Full> {
         let wanted = (self.bounds.channels_max / 256).max(1);
         let mut forgotten = 0;
-        for channel in self.longest_idle_first() {
+        for idle in self.longest_idle_first() {
             if forgotten >= wanted {
                 break;
             }
-            forgotten += usize::from(self.forget(&channel));
+            forgotten += usize::from(self.forget(&idle));
         }
         if forgotten > 0 { Ok(()) } else { Err(Full) }
     }
 
-    /// Drops the history of the longest idle channels, the one that is published to last, until `needed` bytes fit.
+    /// Makes `needed` bytes fit: the longest idle channels lose all but their newest message, the one that is published
+    /// to last; then the longest idle of those that nobody attends are forgotten.
     fn make_room(&self, needed: usize, publishing: &Arc<Channel>) -> Result<(), Full> {
-        let wanted = self.bounds.bytes_max.saturating_sub(needed);
-        let others = self
-            .longest_idle_first()
-            .into_iter()
-            .filter(|channel| !Arc::ptr_eq(channel, publishing));
-        for channel in others.chain([Arc::clone(publishing)]) {
-            if self.bytes.load(Ordering::Relaxed) <= wanted {
+        // A message that is larger than everything together never fits, whatever goes.
+        let wanted = self.bounds.bytes_max.checked_sub(needed).ok_or(Full)?;
+        let is_enough = || self.bytes.load(Ordering::Relaxed) <= wanted;
+        let mut others = self.longest_idle_first();
+        others.retain(|idle| !Arc::ptr_eq(&idle.channel, publishing));
+        for channel in others.iter().map(|idle| &idle.channel).chain([publishing]) {
+            if is_enough() {
                 return Ok(());
             }
-            self.with_log(&channel, Log::shed);
+            self.with_log(channel, Log::shed);
         }
-        if self.bytes.load(Ordering::Relaxed) <= wanted {
-            Ok(())
-        } else {
-            Err(Full)
+        for idle in &others {
+            if is_enough() {
+                return Ok(());
+            }
+            self.forget(idle);
         }
+        if is_enough() { Ok(()) } else { Err(Full) }
     }
 
-    fn longest_idle_first(&self) -> Vec<Arc<Channel>> {
-        let mut channels: Vec<_> = self
-            .table
-            .read()
-            .channels
-            .values()
-            .map(|c| (c.active_ms(), Arc::clone(c)))
-            .collect();
-        channels.sort_by_key(|(active_ms, _)| *active_ms);
-        channels.into_iter().map(|(_, channel)| channel).collect()
+    fn longest_idle_first(&self) -> Vec<Idle> {
+        let mut channels: Vec<Idle> = self.table.read().channels.values().map(Idle::new).collect();
+        channels.sort_by_key(|idle| idle.since_ms);
+        channels
     }
 
     /// Changes a log and carries the change of its size over to the total, which a retired log is no longer part of.

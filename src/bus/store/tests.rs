@@ -36,16 +36,28 @@ async fn a_key_runs_out_though_nobody_swept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_publish_leaves_no_channel_behind() {
-    let store = Store::new(bounds(3_000));
+    let store = Store::new(bounds(4_000));
     assert!(store.append(&name("a"), &draft(1_500, None)).is_ok());
-    assert_eq!(store.append(&name("b"), &draft(1_500, None)), Err(Full));
+    assert_eq!(store.append(&name("b"), &draft(5_000, None)), Err(Full));
     assert_eq!(store.totals().0, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_makes_room_though_nobody_swept() {
-    let store = Store::new(bounds(3_000));
+    let store = Store::new(bounds(4_000));
     assert!(store.append(&name("a"), &draft(1_500, None)).is_ok());
     tokio::time::advance(Duration::from_secs(100)).await;
     assert!(store.append(&name("b"), &draft(1_500, None)).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_newest_messages_alone_fill_it_the_longest_idle_channel_goes() {
+    let store = Store::new(bounds(6_000));
+    for channel in ["a", "b"] {
+        store.append(&name(channel), &draft(1_500, None)).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert!(store.append(&name("c"), &draft(1_500, None)).is_ok());
+    assert!(store.find(&name("a")).is_err());
+    assert!(store.find(&name("b")).is_ok());
 }

@@ -18,7 +18,7 @@ use super::naive::{Known, Naive, Told};
 use super::op::{CHANNELS, CLIENTS, From, Op, Size};
 
 /// What a message costs beyond its payload, at most: how far ahead the bus looks before it takes one in.
-const ENVELOPE_BYTES_MAX: usize = 1024;
+const ENVELOPE_BYTES_MAX: usize = 2048;
 /// A budget that ends no read.
 const PLENTY: usize = 1 << 20;
 
@@ -147,14 +147,22 @@ impl World {
             assert_eq!(answer, expected, "a known key");
             return;
         }
-        let has_room = self.forget_for(name, answer);
         let is_tight = bytes_before + payload.len() + ENVELOPE_BYTES_MAX > self.bytes_max();
+        let has_room = self.forget_for(name, answer, is_tight);
         match answer {
-            Ok(position) => self.published(name, &draft, key, position, is_tight),
+            Ok(position) => {
+                // It was made before room was made, so it has the epoch from before.
+                self.naive.life_or_new(name);
+                if is_tight {
+                    self.see_forgotten(name);
+                }
+                self.published(name, &draft, key, position, is_tight);
+            }
             Err(error) => {
                 assert_eq!(error, PublishError::Full);
                 if has_room {
                     assert!(is_tight, "full without need");
+                    self.see_forgotten(name);
                     self.check_full(payload.len() + ENVELOPE_BYTES_MAX);
                 }
             }
@@ -177,7 +185,12 @@ impl World {
 
     /// A new channel beyond the bound on channels takes the place of the longest idle one that nobody attends. Says
     /// whether there is a place.
-    fn forget_for(&mut self, name: &ChannelName, answer: Result<Position, PublishError>) -> bool {
+    fn forget_for(
+        &mut self,
+        name: &ChannelName,
+        answer: Result<Position, PublishError>,
+        is_tight: bool,
+    ) -> bool {
         let lives = &self.naive.lives;
         if lives.contains_key(name) || lives.len() < self.naive.bounds.channels_max {
             return true;
@@ -192,13 +205,13 @@ impl World {
             assert!(gone.is_empty(), "{gone:?} were forgotten though attended");
             return !candidates.is_empty();
         }
-        assert_eq!(gone.len(), 1, "{gone:?} were forgotten");
-        assert!(
-            candidates.contains(&gone[0]),
-            "{gone:?} is not the longest idle"
-        );
-        self.naive.lives.remove(&gone[0]);
-        self.naive.see_epoch(vacant_epoch(&self.bus), true);
+        // Where bytes are short, too, more may have gone after the first.
+        assert!(gone.len() == 1 || is_tight, "{gone:?} were forgotten");
+        let first = gone.iter().find(|name| candidates.contains(name));
+        let first = first.unwrap_or_else(|| panic!("{gone:?} are not the longest idle"));
+        self.naive.lives.remove(first);
+        let epoch = answer.map_or_else(|_| vacant_epoch(&self.bus), |position| position.epoch);
+        self.naive.see_epoch(epoch, true);
         true
     }
 
@@ -225,6 +238,32 @@ impl World {
         attached
             .filter(|attached| attached.session.is_subscribed(name))
             .for_each(Attached::assert_woken);
+    }
+
+    /// Where the newest messages alone were too many bytes, the longest idle channels that nobody attends were forgotten.
+    fn see_forgotten(&mut self, publishing: &ChannelName) {
+        let lives = &self.naive.lives;
+        let gone: Vec<ChannelName> = (lives.iter())
+            .filter(|(name, life)| *name != publishing && self.head(name) != life.at(life.head()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        let latest = gone.iter().map(|name| lives[name].active).max();
+        for (name, life) in lives.iter().filter(|(name, _)| *name != publishing) {
+            let stays = !gone.contains(name);
+            assert!(stays || life.audience == 0, "{name} went though attended");
+            let is_idler = life.audience == 0 && Some(life.active) < latest;
+            assert!(
+                !(stays && is_idler),
+                "{name} was idle for longer and stayed"
+            );
+        }
+        gone.iter()
+            .for_each(|name| drop(self.naive.lives.remove(name)));
+        let epoch = vacant_epoch(&self.bus);
+        self.naive.see_epoch(epoch, epoch != self.naive.epoch);
     }
 
     /// Where the bytes of all channels were short, the longest idle gave up their history, the one published to last.
@@ -266,6 +305,9 @@ impl World {
     /// Full is the answer only if nothing is left to go.
     fn check_full(&mut self, needed: usize) {
         self.naive.expire();
+        if needed > self.bytes_max() {
+            return;
+        }
         for (name, life) in &mut self.naive.lives {
             let tail = tail(&self.bus, name).offset;
             assert_eq!(tail, life.shed_tail(), "full, and {name} was not shed");
