@@ -169,7 +169,8 @@ impl From<Code> for End {
 impl End {
     /// An end with a delay drawn at random up to `spread`, so that clients do not come back all at once.
     pub fn jittered(code: Code, spread: Duration) -> Self {
-        const FLOOR: Duration = Duration::from_millis(100);
+        // An EventSource keeps the delay for every later try, so it is never a busy loop.
+        const FLOOR: Duration = Duration::from_millis(500);
         let retry_after = FLOOR + spread.mul_f64(fastrand::f64());
         Self {
             retry_after: Some(retry_after),
@@ -205,7 +206,7 @@ mod tests {
             let end = End::jittered(Code::Shutdown, Duration::from_secs(2));
             let delay = end.retry_after.unwrap();
             assert!(
-                (Duration::from_millis(100)..=Duration::from_millis(2100)).contains(&delay),
+                (Duration::from_millis(500)..=Duration::from_millis(2500)).contains(&delay),
                 "{delay:?}"
             );
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -10,6 +11,7 @@ use crate::attachments::Attachments;
 use crate::auth::Auth;
 use crate::broker::{Broker, Memory};
 use crate::bus::{Bounds, Budget, Bus, Retention, Store};
+use crate::code::{Code, End};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::protocol::command::CommandLimits;
@@ -61,6 +63,11 @@ impl Gateway {
             .drain(self.config.drain.spread_s.duration());
     }
 
+    /// What clients are told while it goes down, each with its own delay.
+    pub fn going_down(&self) -> End {
+        End::jittered(Code::Shutdown, self.config.drain.spread_s.duration())
+    }
+
     /// True while it goes down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
@@ -102,6 +109,9 @@ impl Gateway {
     }
 }
 
+/// Looking for room reads all channels, a million by default.
+const REST_AFTER_FULL: Duration = Duration::from_secs(1);
+
 fn bounds(config: &Config) -> Bounds {
     let history = &config.history;
     Bounds {
@@ -115,5 +125,6 @@ fn bounds(config: &Config) -> Bounds {
         channels_max: history.channels_max,
         bytes_max: history.bytes_total_max,
         forget_after: history.forget_after_s.duration(),
+        rest_after_full: REST_AFTER_FULL,
     }
 }

@@ -195,6 +195,13 @@ impl Session {
         batch
     }
 
+    /// Charges a channel for an encoding that was made for one of its publications and is kept with it.
+    pub fn charge(&self, index: u32, offset: u64, bytes: usize) {
+        if let Some(subscribed) = self.subscriptions.get(index as usize) {
+            subscribed.subscription.charge(offset, bytes);
+        }
+    }
+
     fn key_of(&self, channel: &ChannelName) -> Option<usize> {
         let mut subscriptions = self.subscriptions.iter();
         subscriptions

@@ -108,6 +108,8 @@ pub struct Log {
 struct Entry {
     publication: Arc<Publication>,
     kept_since: Instant,
+    /// What it costs to keep, with the encodings that were made since.
+    bytes: usize,
 }
 
 impl Log {
@@ -165,10 +167,12 @@ impl Log {
         }
         self.head += 1;
         let publication = Arc::new(Publication::encode(channel, self.head, now.unix_ms, draft));
-        self.bytes += publication.kept_bytes();
+        let bytes = publication.kept_bytes();
+        self.bytes += bytes;
         self.entries.push_back(Entry {
             publication,
             kept_since: now.instant,
+            bytes,
         });
         if let Some(key) = &draft.key {
             self.keys
@@ -188,6 +192,17 @@ impl Log {
             self.drop_oldest();
         }
         self.keys.expire(keep.key_age_max, now);
+    }
+
+    /// Adds the cost of an encoding that was made for a publication, if that is still kept.
+    pub fn charge(&mut self, offset: u64, bytes: usize, keep: &Retention) {
+        let index = offset.checked_sub(self.tail().offset + 1);
+        let entry = index.and_then(|index| self.entries.get_mut(index as usize));
+        if let Some(entry) = entry {
+            entry.bytes += bytes;
+            self.bytes += bytes;
+            self.trim(keep.count_max, keep.bytes_max);
+        }
     }
 
     /// Drops all publications but the newest.
@@ -264,7 +279,7 @@ impl Log {
 
     fn drop_oldest(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
-            self.bytes -= entry.publication.kept_bytes();
+            self.bytes -= entry.bytes;
         }
     }
 }

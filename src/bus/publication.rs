@@ -1,7 +1,7 @@
 //! One published message, encoded once for every transport.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -64,8 +64,17 @@ pub struct Publication {
     pub time_ms: u64,
     wire: Bytes,
     frame_head_bytes: u8,
+    /// The message as compressed WebSocket frames; empty if they would be no shorter. Made by the transport, once.
+    pub deflated: OnceLock<Frames>,
+    /// The message as several WebSocket frames, if it is long. Made by the transport, once.
+    pub fragments: OnceLock<Frames>,
 }
 
+/// Whole WebSocket frames, in order.
+pub type Frames = Box<[Bytes]>;
+
+/// The first byte of a text frame that is a whole message.
+pub const FINAL_TEXT: u8 = 0x81;
 /// What ends an SSE event.
 const SSE_END: &[u8] = b"\n\n";
 /// The longest head of a frame that a server sends (RFC 6455, section 5.2).
@@ -82,7 +91,7 @@ impl Publication {
         // The head's length depends on the length of the JSON, so it is written last, just before the JSON.
         buffer.extend_from_slice(&[0; FRAME_HEAD_BYTES_MAX]);
         write_json(&mut buffer, channel, offset, time_ms, draft);
-        let (head, head_bytes) = frame_head(buffer.len() - FRAME_HEAD_BYTES_MAX);
+        let (head, head_bytes) = frame_head(FINAL_TEXT, buffer.len() - FRAME_HEAD_BYTES_MAX);
         let start = FRAME_HEAD_BYTES_MAX - head_bytes;
         buffer[start..FRAME_HEAD_BYTES_MAX].copy_from_slice(&head[..head_bytes]);
         buffer.extend_from_slice(SSE_END);
@@ -92,6 +101,8 @@ impl Publication {
             time_ms,
             wire: Bytes::from(buffer).slice(start..),
             frame_head_bytes: head_bytes as u8,
+            deflated: OnceLock::new(),
+            fragments: OnceLock::new(),
         }
     }
 
@@ -110,9 +121,10 @@ impl Publication {
         &self.wire[usize::from(self.frame_head_bytes)..]
     }
 
-    /// What it costs to keep, in bytes: the encodings and the book-keeping around them.
+    /// What it costs to keep when it is new, in bytes: the encodings and the book-keeping around them. What transports add
+    /// is charged when they do.
     pub fn kept_bytes(&self) -> usize {
-        const BOOK_KEEPING_BYTES: usize = 128;
+        const BOOK_KEEPING_BYTES: usize = 192;
         self.wire.len() + BOOK_KEEPING_BYTES
     }
 }
@@ -138,11 +150,10 @@ fn write_json(
     buffer.push(b'}');
 }
 
-/// The head of a final, unmasked text frame, and its length (RFC 6455, section 5.2).
-pub fn frame_head(payload_bytes: usize) -> ([u8; FRAME_HEAD_BYTES_MAX], usize) {
-    const FINAL_TEXT: u8 = 0x81;
+/// The head of an unmasked frame and its length (RFC 6455, section 5.2). `first` holds FIN, the reserved bits and the opcode.
+pub fn frame_head(first: u8, payload_bytes: usize) -> ([u8; FRAME_HEAD_BYTES_MAX], usize) {
     let mut head = [0; FRAME_HEAD_BYTES_MAX];
-    head[0] = FINAL_TEXT;
+    head[0] = first;
     match payload_bytes {
         0..=125 => {
             head[1] = payload_bytes as u8;
@@ -214,7 +225,7 @@ mod tests {
             );
         }
         for boundary in [125usize, 126, 65_535, 65_536] {
-            let (head, len) = frame_head(boundary);
+            let (head, len) = frame_head(FINAL_TEXT, boundary);
             let declared = match head[1] {
                 126 => u16::from_be_bytes([head[2], head[3]]) as usize,
                 127 => u64::from_be_bytes(head[2..10].try_into().unwrap()) as usize,

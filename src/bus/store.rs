@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use super::channel::Channel;
@@ -25,6 +25,8 @@ pub struct Bounds {
     pub bytes_max: usize,
     /// How long a channel's epoch and head outlive its last use.
     pub forget_after: Duration,
+    /// How long no room is looked for after a look in vain.
+    pub rest_after_full: Duration,
 }
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ impl Bounds {
             channels_max: 10,
             bytes_max: 1 << 20,
             forget_after: Duration::from_secs(300),
+            rest_after_full: Duration::ZERO,
         }
     }
 }
@@ -61,6 +64,10 @@ pub struct Store {
     table: RwLock<Table>,
     /// What all logs cost to keep.
     bytes: AtomicUsize,
+    /// How many channels have state. Those that are only attended have none; they are bounded by who attends them.
+    with_state: AtomicUsize,
+    /// When room was last looked for in vain. Held while somebody looks, so that one does at a time.
+    last_full: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -98,6 +105,8 @@ impl Store {
             started: Instant::now(),
             table: RwLock::new(table),
             bytes: AtomicUsize::new(0),
+            with_state: AtomicUsize::new(0),
+            last_full: Mutex::new(None),
         }
     }
 
@@ -108,10 +117,8 @@ impl Store {
 
     /// The number of channels and the bytes they keep.
     pub fn totals(&self) -> (usize, usize) {
-        (
-            self.table.read().channels.len(),
-            self.bytes.load(Ordering::Relaxed),
-        )
+        let with_state = self.with_state.load(Ordering::Relaxed);
+        (with_state, self.bytes.load(Ordering::Relaxed))
     }
 
     /// A channel that has state, or the position at which one without state stands.
@@ -126,14 +133,11 @@ impl Store {
         })
     }
 
-    /// A channel to attach to. It is made if it has no state; it goes again when the last reader leaves, if nothing was
-    /// published by then. Such channels are bounded by the number of attachments.
+    /// A channel to attach or to publish to. It is made if it has no state; it goes again when the last reader leaves, if
+    /// nothing was published by then. Such channels are bounded by the number of attachments.
     pub fn find_or_make(&self, name: &ChannelName) -> Arc<Channel> {
-        let channel = self
-            .find(name)
-            .unwrap_or_else(|_| self.make(&mut self.table.write(), name));
-        channel.touch(self.now_ms());
-        channel
+        self.find(name)
+            .unwrap_or_else(|_| self.make(&mut self.table.write(), name))
     }
 
     /// Appends to a channel and wakes its audience.
@@ -142,7 +146,7 @@ impl Store {
     /// [`Full`] if a total is reached and nothing can go.
     pub fn append(&self, name: &ChannelName, draft: &Draft) -> Result<Appended, Full> {
         loop {
-            let channel = self.find_to_publish(name)?;
+            let channel = self.find_or_make(name);
             let Ok(mut log) = channel.log_to_append() else {
                 continue;
             };
@@ -153,6 +157,15 @@ impl Store {
             });
             if let Some(known) = log.recall(draft) {
                 return Ok(known);
+            }
+            let is_first = log.is_pristine();
+            if is_first && self.with_state.load(Ordering::Relaxed) >= self.bounds.channels_max {
+                drop(log);
+                if let Err(full) = self.forget_idle() {
+                    self.tidy(&channel);
+                    return Err(full);
+                }
+                continue;
             }
             let needed = draft.payload.text().len() + ENVELOPE_BYTES_MAX;
             if self.bytes.load(Ordering::Relaxed) + needed > self.bounds.bytes_max {
@@ -166,6 +179,9 @@ impl Store {
             let appended = self.account(&mut log, |log| {
                 log.append(name, draft, &self.bounds.retention, now)
             });
+            if is_first {
+                self.with_state.fetch_add(1, Ordering::Relaxed);
+            }
             // Under the lock: who looks for idle channels sees the message or the touch.
             channel.touch(self.now_ms());
             drop(log);
@@ -180,6 +196,13 @@ impl Store {
             log.expire(&self.bounds.retention, Instant::now());
             read(log)
         })
+    }
+
+    /// Charges a channel for an encoding that was made for one of its publications, and drops what is over its bounds now.
+    pub fn charge(&self, channel: &Channel, offset: u64, bytes: usize) {
+        self.change(channel, |log| {
+            log.charge(offset, bytes, &self.bounds.retention)
+        });
     }
 
     /// Removes a channel that nobody attends and nobody ever published to.
@@ -216,17 +239,6 @@ impl Store {
         }
     }
 
-    /// A channel to publish to. Room is made for a new one by forgetting the longest idle ones.
-    fn find_to_publish(&self, name: &ChannelName) -> Result<Arc<Channel>, Full> {
-        if let Ok(channel) = self.find(name) {
-            return Ok(channel);
-        }
-        if self.table.read().channels.len() >= self.bounds.channels_max {
-            self.forget_idle()?;
-        }
-        Ok(self.make(&mut self.table.write(), name))
-    }
-
     fn make(&self, table: &mut Table, name: &ChannelName) -> Arc<Channel> {
         let epoch = table.epoch;
         let make = || Arc::new(Channel::new(name.clone(), epoch, self.now_ms()));
@@ -248,6 +260,7 @@ impl Store {
             table.channels.remove(&channel.name);
             self.bytes.fetch_sub(kept_bytes, Ordering::Relaxed);
             if was_used {
+                self.with_state.fetch_sub(1, Ordering::Relaxed);
                 // Its offsets start again at 1, so nobody may take new ones for the old ones.
                 table.epoch = Epoch::random();
             }
@@ -257,42 +270,61 @@ impl Store {
 
     /// Forgets the longest idle of the channels that nobody attends. A few at once, because finding them reads them all.
     fn forget_idle(&self) -> Result<(), Full> {
-        let wanted = (self.bounds.channels_max / 256).max(1);
-        let mut forgotten = 0;
-        for idle in self.longest_idle_first() {
-            if forgotten >= wanted {
-                break;
+        self.look_for_room(|| {
+            let most = self.bounds.channels_max - (self.bounds.channels_max / 256).max(1);
+            for idle in self.longest_idle_first() {
+                if self.with_state.load(Ordering::Relaxed) <= most {
+                    break;
+                }
+                self.forget(&idle);
             }
-            forgotten += usize::from(self.forget(&idle));
-        }
-        if forgotten > 0 { Ok(()) } else { Err(Full) }
+            self.with_state.load(Ordering::Relaxed) < self.bounds.channels_max
+        })
     }
 
-    /// Makes `needed` bytes fit: the longest idle channels lose all but their newest message, the one that is published
-    /// to last; then the longest idle of those that nobody attends are forgotten.
+    /// Makes `needed` bytes fit, and a few more, because looking for them reads all channels: the longest idle ones lose
+    /// all but their newest message, the one that is published to last; then the longest idle of those that nobody
+    /// attends are forgotten.
     fn make_room(&self, needed: usize, publishing: &Arc<Channel>) -> Result<(), Full> {
         // A message that is larger than everything together never fits, whatever goes.
         let wanted = self.bounds.bytes_max.checked_sub(needed).ok_or(Full)?;
-        let is_enough = || self.bytes.load(Ordering::Relaxed) <= wanted;
-        let mut others = self.longest_idle_first();
-        others.retain(|idle| !Arc::ptr_eq(&idle.channel, publishing));
-        for channel in others.iter().map(|idle| &idle.channel).chain([publishing]) {
-            if is_enough() {
-                return Ok(());
+        let low = wanted.saturating_sub(self.bounds.bytes_max / 64);
+        let kept = || self.bytes.load(Ordering::Relaxed);
+        self.look_for_room(|| {
+            let mut others = self.longest_idle_first();
+            others.retain(|idle| !Arc::ptr_eq(&idle.channel, publishing));
+            for channel in others.iter().map(|idle| &idle.channel).chain([publishing]) {
+                if kept() <= low {
+                    return true;
+                }
+                self.with_log(channel, Log::shed);
             }
-            self.with_log(channel, Log::shed);
-        }
-        for idle in &others {
-            if is_enough() {
-                return Ok(());
+            for idle in &others {
+                if kept() <= wanted {
+                    return true;
+                }
+                self.forget(idle);
             }
-            self.forget(idle);
+            kept() <= wanted
+        })
+    }
+
+    /// Runs a look for room, one at a time. After one in vain the next waits a while: it reads all channels, and whoever
+    /// publishes meanwhile is refused without it.
+    fn look_for_room(&self, look: impl FnOnce() -> bool) -> Result<(), Full> {
+        let mut last_full = self.last_full.lock();
+        let is_soon = |at: Instant| at.elapsed() < self.bounds.rest_after_full;
+        if last_full.is_some_and(is_soon) {
+            return Err(Full);
         }
-        if is_enough() { Ok(()) } else { Err(Full) }
+        let found = look();
+        *last_full = (!found).then(Instant::now);
+        if found { Ok(()) } else { Err(Full) }
     }
 
     fn longest_idle_first(&self) -> Vec<Idle> {
         let mut channels: Vec<Idle> = self.table.read().channels.values().map(Idle::new).collect();
+        channels.retain(|idle| !idle.channel.log().is_pristine());
         channels.sort_by_key(|idle| idle.since_ms);
         channels
     }

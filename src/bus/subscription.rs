@@ -32,6 +32,7 @@ impl Subscription {
         let seat = Arc::new(Seat::new(Arc::clone(signal), index));
         let (channel, key) = loop {
             let channel = store.find_or_make(name);
+            store.touch(&channel);
             if let Ok(key) = channel.sit(Arc::clone(&seat)) {
                 break (channel, key);
             }
@@ -51,6 +52,11 @@ impl Subscription {
             seat,
             key,
         }
+    }
+
+    /// Charges the channel for an encoding of a publication that is kept with it.
+    pub fn charge(&self, offset: u64, bytes: usize) {
+        self.store.charge(&self.channel, offset, bytes);
     }
 
     /// Takes back the mark that woke the session. Call it before reading.

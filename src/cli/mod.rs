@@ -56,6 +56,9 @@ struct ConfigArgs {
     /// An address to listen on, such as 127.0.0.1:8080. May be given more than once.
     #[arg(long, short, value_name = "ADDRESS")]
     listen: Vec<String>,
+    /// Add /v1/echo, a WebSocket that returns what it gets; on loopback addresses only.
+    #[arg(long)]
+    echo: bool,
     /// Any setting, such as limits.channels_max=50. May be given more than once.
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, String)>,
@@ -69,7 +72,8 @@ impl ConfigArgs {
             .map(|(path, text)| (path.clone(), load::parse_value(path, text)));
         let listen = (!self.listen.is_empty())
             .then(|| ("server.listen".to_owned(), self.listen.clone().into()));
-        let settings: Vec<_> = set.chain(listen).collect();
+        let echo = self.echo.then(|| ("server.echo".to_owned(), true.into()));
+        let settings: Vec<_> = set.chain(listen).chain(echo).collect();
         load::load(self.config.as_deref(), env(), &settings)
     }
 }
@@ -89,7 +93,15 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
 
 /// Runs the command line and returns its exit status: 0, 1 for a failure, 64 for a configuration that cannot be used.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors. If nobody reads what is printed, the status still says it.
+            let _ = error.print();
+            let status = if error.use_stderr() { EXIT_CONFIG } else { 0 };
+            return ExitCode::from(status);
+        }
+    };
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => with_config(&args, serve::run),
         Command::CheckConfig {

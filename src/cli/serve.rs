@@ -15,10 +15,9 @@ const EXIT_INTERRUPTED: i32 = 130;
 
 pub(super) fn run(config: Config) -> ExitCode {
     if let Err(error) = start_log(&config.log) {
-        eprintln!("everyway: log.filter: {error}");
-        return ExitCode::from(EXIT_CONFIG);
+        eprintln!("everyway: cannot log: {error}");
+        return ExitCode::FAILURE;
     }
-    raise_file_limit(config.limits.sockets_max);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -45,8 +44,9 @@ pub(super) fn run(config: Config) -> ExitCode {
 async fn serve(config: Config) -> Result<(), StartError> {
     // Before the port opens: who sees it open may tell us to stop at once.
     let signals = Signals::listen().map_err(StartError::Signals)?;
-    let format = config.log.format;
+    let (format, sockets_max) = (config.log.format, config.limits.sockets_max);
     let server = Server::bind(config).await?;
+    raise_file_limit(sockets_max);
     match format {
         LogFormat::Text => greet(&server),
         LogFormat::Json => {}
@@ -96,14 +96,13 @@ fn greet(server: &Server) {
     let Some(address) = server.addresses().first() else {
         return;
     };
-    let mode = if server.gateway().auth.is_open() {
-        "open mode: everybody on this machine may do everything"
-    } else {
-        "anonymous clients have the rights of auth.anonymous"
-    };
+    if !server.gateway().auth.is_open() {
+        // What anybody may do here is in the configuration, and may well not be what we would suggest.
+        return;
+    }
     let version = env!("CARGO_PKG_VERSION");
     let greeting = format!(
-        "everyway {version} on http://{address} ({mode}). Try, in three terminals:\n\n  \
+        "everyway {version} on http://{address} (open mode: everybody on this machine may do everything). Try, in three terminals:\n\n  \
          curl -N 'http://{address}/v1/sse?channel=news'\n  \
          curl 'http://{address}/v1/longpoll?channel=news'\n  \
          curl -d '\"hello\"' 'http://{address}/v1/publish?channel=news'\n\n\
@@ -132,10 +131,10 @@ fn raise_file_limit(sockets_max: usize) {
     let wanted = sockets_max as u64 + OTHER_FILES;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(got) if got < wanted => {
-            tracing::warn!(
+            tracing::info!(
                 open_files_max = got,
                 limits_sockets_max = sockets_max,
-                "fewer open files than sockets"
+                "open files bound the sockets"
             );
         }
         Ok(_) => {}

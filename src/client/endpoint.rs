@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::Authority;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -50,6 +50,22 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// An answer that is an error.
+    pub(super) fn answered(status: StatusCode, body: &[u8]) -> Self {
+        match serde_json::from_slice::<ErrorBody>(body) {
+            Ok(ErrorBody { error }) => Self::Refused {
+                code: Code::parse(&error.code),
+                message: format!("{}: {}", error.code, error.message),
+                retry_after_ms: error.retry_after_ms,
+            },
+            Err(_) => Self::Refused {
+                code: None,
+                message: format!("the answer was {status}"),
+                retry_after_ms: None,
+            },
+        }
+    }
+
     /// A connection that failed.
     pub(super) fn broken(error: impl std::fmt::Display) -> Self {
         Self::Broken(error.to_string())
@@ -181,21 +197,12 @@ async fn refused(response: Response<Incoming>) -> Failure {
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
         .collect()
         .await;
-    let body = body
-        .map(|collected| collected.to_bytes())
-        .unwrap_or_default();
-    match serde_json::from_slice::<ErrorBody>(&body) {
-        Ok(ErrorBody { error }) => Failure::Refused {
-            code: Code::parse(&error.code),
-            message: format!("{}: {}", error.code, error.message),
-            retry_after_ms: error.retry_after_ms,
-        },
-        Err(_) => Failure::Refused {
-            code: None,
-            message: format!("the answer was {status}"),
-            retry_after_ms: None,
-        },
-    }
+    Failure::answered(
+        status,
+        &body
+            .map(|collected| collected.to_bytes())
+            .unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::attachment::{Attachment, Ended};
 use super::endpoint::{Endpoint, Failure};
 use super::{poll, sse, websocket};
+use crate::code::Code;
 use crate::transport::Transport;
 
 /// The first delay before another try; it doubles up to [`BACK_OFF_MAX`].
@@ -81,7 +82,8 @@ impl Follow {
                 else {
                     return Ok(());
                 };
-                follower.note(&reason);
+                // A transport that is switched off is one more that does not work here, if there are others.
+                let code = code.filter(|code| *code != Code::NotFound || count == 1);
                 if let Some(code) = code.filter(|code| !code.reconnect()) {
                     return Err(Failure::Refused {
                         code: Some(code),
@@ -89,6 +91,7 @@ impl Follow {
                         retry_after_ms: None,
                     });
                 }
+                follower.note(&reason);
                 if was_proven {
                     back_off = BACK_OFF_MIN;
                 }

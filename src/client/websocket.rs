@@ -26,7 +26,7 @@ pub(super) async fn attach(attachment: Attachment<'_>) -> Ended {
         request
             .headers_mut()
             .insert(http::header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
-        client_async(request, stream).await.map_err(Failure::broken)
+        client_async(request, stream).await.map_err(refused)
     };
     let mut socket = match timeout(PROOF_WITHIN, open).await {
         Ok(Ok((socket, _))) => socket,
@@ -84,4 +84,15 @@ fn heartbeat_s(welcome: &str) -> Option<f64> {
         .ok()?
         .get("heartbeat_s")?
         .as_f64()
+}
+
+/// Why there is no WebSocket: what the gateway says, if it was the gateway that answered.
+fn refused(error: tokio_tungstenite::tungstenite::Error) -> Failure {
+    match error {
+        tokio_tungstenite::tungstenite::Error::Http(response) => Failure::answered(
+            response.status(),
+            response.body().as_deref().unwrap_or_default(),
+        ),
+        other => Failure::broken(other),
+    }
 }

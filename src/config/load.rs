@@ -37,6 +37,7 @@ pub fn load(
         None => Table::new(),
     };
     for (name, value) in env {
+        check_env_name(&name)?;
         if let Some(path) = env_path(&name) {
             let source = format!("environment variable {name}");
             let value = parse_value(&path, &value);
@@ -94,11 +95,10 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
     for path in paths_of(&table, "") {
         check_path(&source, &path)?;
     }
-    // Read alone first, so that a value that does not fit is blamed on the file.
-    table
-        .clone()
-        .try_into::<Config>()
-        .map_err(|error| ConfigError::new(&source, first_line(&error)))?;
+    // Read alone first, so that a value that does not fit is blamed on its line in the file.
+    if let Err(error) = toml::from_str::<Config>(&text) {
+        return Err(ConfigError::new(&source, error));
+    }
     Ok(table)
 }
 
@@ -125,6 +125,31 @@ fn env_path(name: &str) -> Option<String> {
     let rest = name.strip_prefix(ENV_PREFIX)?;
     rest.contains(ENV_DOT)
         .then(|| rest.to_ascii_lowercase().replace(ENV_DOT, "."))
+}
+
+/// A variable that is a key but for its underscores is a slip, and would be ignored without a word.
+fn check_env_name(name: &str) -> Result<(), ConfigError> {
+    let Some(rest) = name
+        .strip_prefix(ENV_PREFIX)
+        .filter(|rest| !rest.contains(ENV_DOT))
+    else {
+        return Ok(());
+    };
+    let flat = rest.to_ascii_lowercase();
+    let meant = Config::keys().find(|key| {
+        key.path.replace('.', "_") == flat || key.path.rsplit('.').next() == Some(flat.as_str())
+    });
+    match meant {
+        None => Ok(()),
+        Some(key) => {
+            let right = key.path.replace('.', ENV_DOT).to_ascii_uppercase();
+            let source = format!("environment variable {name}");
+            Err(ConfigError::new(
+                &source,
+                format!("write {ENV_PREFIX}{right}"),
+            ))
+        }
+    }
 }
 
 fn set(table: &mut Table, source: &str, path: &str, value: Value) -> Result<(), ConfigError> {
@@ -303,6 +328,43 @@ mod tests {
         );
         let config = from_env("EVERYWAY_AUTH__ANONYMOUS__SUBSCRIBE", "news,room:*").unwrap();
         assert_eq!(config.auth.anonymous.unwrap().subscribe, ["news", "room:*"]);
+    }
+
+    #[test]
+    fn what_can_never_work_is_refused() {
+        for text in [
+            "[server]\nlisten = ['nonsense']",
+            "[server]\norigins = ['example.com']",
+            "[server]\norigins = ['https://a.example/']",
+            "[server]\ntransports = ['sse', 'sse']",
+            "[auth.anonymous]\nsubscribe = ['a*b']",
+            "[auth.anonymous]\npublish = ['bad name']",
+            "[log]\nfilter = 'everyway=loud'",
+            "[limits]\nqueued_bytes_max = 0",
+            "[timeouts]\nheartbeat_s = 1",
+        ] {
+            assert!(from_file(text).is_err(), "{text}");
+        }
+        assert!(from_file("[auth.anonymous]\nsubscribe = ['*', 'room:*', 'news']").is_ok());
+    }
+
+    #[test]
+    fn a_slip_in_a_variable_is_told() {
+        for name in ["EVERYWAY_LIMITS_CHANNELS_MAX", "EVERYWAY_LISTEN"] {
+            let error = from_env(name, "5").unwrap_err().to_string();
+            assert!(error.contains("__"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_in_a_file_that_does_not_fit_names_its_line() {
+        let error = from_file("[limits]\nchannels_max = 'many'\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("line 2") && error.contains("channels_max"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -60,6 +60,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What is particular to HTTP/2.
+    pub http2: Http2,
+    /// What is particular to WebSocket.
+    pub websocket: WebSocket,
     /// Going down.
     pub drain: Drain,
     /// What is logged.
@@ -75,6 +79,9 @@ section! {
         transports: Vec<Transport> = Transport::ALL.to_vec(),
         /// Origins whose pages may use the gateway, as in `https://example.com`. Empty: pages of the same host only.
         origins: Vec<String> = Vec::new(),
+        /// Adds `/v1/echo`, a WebSocket that returns every message, up to 16 MiB, for conformance suites. On loopback
+        /// addresses only.
+        echo: bool = false,
     }
 }
 
@@ -102,7 +109,7 @@ section! {
     History at "history." {
         /// Most messages kept in a channel.
         count_max: usize = 10_000,
-        /// Most bytes kept in a channel: messages as they are sent, and 128 bytes of book-keeping each. The newest
+        /// Most bytes kept in a channel: messages as they are sent, and 192 bytes of book-keeping each. The newest
         /// message is kept even when it alone is larger.
         bytes_max: usize = 1024 * 1024,
         /// How long a message is kept, in seconds.
@@ -133,7 +140,7 @@ section! {
         channels_max: usize = 100,
         /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent.
         message_bytes_max: usize = 65_536,
-        /// Largest request head, in bytes, and how much of a stream is buffered before its reader is left behind. 8192
+        /// Largest request head, in bytes, give or take what one read brings, and how much of a stream is buffered before its reader is left behind. 8192
         /// or more.
         head_bytes_max: usize = 65_536,
         /// Most bytes that wait to be written to one WebSocket. Its reader is then left behind in the history.
@@ -168,6 +175,36 @@ section! {
         wait_s: Seconds = Seconds::new(25),
         /// The longest wait of a long poll.
         wait_s_max: Seconds = Seconds::new(55),
+    }
+}
+
+section! {
+    /// What is particular to HTTP/2.
+    Http2 at "http2." {
+        /// Most streams of one connection: each WebSocket, SSE stream and long poll takes one.
+        streams_max: u32 = 250,
+        /// How much a client may send ahead on one stream, in bytes.
+        stream_window_bytes: u32 = 65_536,
+        /// How much a client may send ahead on one connection, in bytes.
+        connection_window_bytes: u32 = 262_144,
+        /// Most bytes that wait to be sent on one stream.
+        send_buffer_bytes: usize = 65_536,
+        /// Between two pings of a connection, in seconds. One whose client does not answer within `timeouts.pong_s` is
+        /// closed.
+        ping_s: Seconds = Seconds::new(20),
+    }
+}
+
+section! {
+    /// What is particular to WebSocket.
+    WebSocket at "websocket." {
+        /// Whether clients that offer permessage-deflate (RFC 7692) get it. Messages are then compressed once for all of
+        /// them, and every message stands for itself.
+        deflate: bool = true,
+        /// Messages below this many bytes are sent as they are, because compressing them gains nothing.
+        deflate_bytes_min: usize = 256,
+        /// Messages over this many bytes are sent in fragments of it, so that pings pass between. 512 or more.
+        fragment_bytes: usize = 16_384,
     }
 }
 
@@ -210,6 +247,8 @@ impl Config {
             History::KEYS,
             Limits::KEYS,
             Timeouts::KEYS,
+            Http2::KEYS,
+            WebSocket::KEYS,
             Drain::KEYS,
             Log::KEYS,
         ];
@@ -227,6 +266,7 @@ impl Config {
             ("history.keys_max", self.history.keys_max),
             ("limits.sockets_max", self.limits.sockets_max),
             ("limits.channels_max", self.limits.channels_max),
+            ("limits.attachments_max", self.limits.attachments_max),
             ("limits.message_bytes_max", self.limits.message_bytes_max),
             ("limits.page_messages", self.limits.page_messages),
             ("server.listen", self.server.listen.len()),
@@ -243,6 +283,7 @@ impl Config {
             ("timeouts.stall_s", self.timeouts.stall_s),
             ("timeouts.heartbeat_s", self.timeouts.heartbeat_s),
             ("timeouts.pong_s", self.timeouts.pong_s),
+            ("http2.ping_s", self.http2.ping_s),
             ("history.age_s_max", self.history.age_s_max),
         ];
         if let Some((key, _)) = more_than_zero.iter().find(|(_, value)| *value <= zero) {
@@ -252,6 +293,28 @@ impl Config {
             (
                 self.limits.head_bytes_max >= 8192,
                 "limits.head_bytes_max must be at least 8192",
+            ),
+            (
+                self.limits.queued_bytes_max >= 4096,
+                "limits.queued_bytes_max must be at least 4096",
+            ),
+            (
+                self.timeouts.pong_s <= self.timeouts.heartbeat_s,
+                "timeouts.pong_s must be at most timeouts.heartbeat_s: a ping is answered before the next one",
+            ),
+            (
+                self.http2.streams_max >= 1,
+                "http2.streams_max must be at least 1",
+            ),
+            (
+                (16_384..1 << 31).contains(&self.http2.stream_window_bytes)
+                    && (65_535..1 << 31).contains(&self.http2.connection_window_bytes),
+                "http2.stream_window_bytes must be at least 16384, http2.connection_window_bytes at least 65535, \
+                 and both below 2^31",
+            ),
+            (
+                self.websocket.fragment_bytes >= 512,
+                "websocket.fragment_bytes must be at least 512",
             ),
             (
                 self.history.bytes_total_max >= self.history.bytes_max,
@@ -280,7 +343,63 @@ impl Config {
         ];
         match ordered.iter().find(|(holds, _)| !holds) {
             Some((_, sentence)) => Err((*sentence).to_owned()),
-            None => Ok(()),
+            None => self.check_texts(),
         }
     }
+
+    /// Checks the settings that are text with a form of its own.
+    fn check_texts(&self) -> Result<(), String> {
+        let bad = |key: &str, text: &str, expected: &str| {
+            Err(format!("{key}: {text:?} is not {expected}"))
+        };
+        if let Some(listen) = self.server.listen.iter().find(|listen| !is_address(listen)) {
+            return bad("server.listen", listen, "an address such as 127.0.0.1:8080");
+        }
+        if let Some(origin) = self.server.origins.iter().find(|origin| !is_origin(origin)) {
+            return bad(
+                "server.origins",
+                origin,
+                "an origin such as https://example.com, without a path, or *",
+            );
+        }
+        let mut transports = self.server.transports.clone();
+        transports.sort_by_key(|transport| transport.as_str());
+        if transports.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err("server.transports: a transport is named twice".to_owned());
+        }
+        let anonymous = self.auth.anonymous.iter();
+        let mut patterns =
+            anonymous.flat_map(|rights| rights.subscribe.iter().chain(&rights.publish));
+        if let Some(pattern) = patterns.find(|pattern| !is_pattern(pattern)) {
+            return bad(
+                "auth.anonymous",
+                pattern,
+                "a channel's name, or the beginning of one and *",
+            );
+        }
+        match tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("log.filter: {error}")),
+        }
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// A scheme and a host, with a port if it is not the usual one (RFC 6454, section 6.2).
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else {
+        return text == "*";
+    };
+    matches!(scheme, "http" | "https")
+        && !host.is_empty()
+        && !host.contains(['/', '?', '#', '@', ' ', ','])
+}
+
+fn is_pattern(text: &str) -> bool {
+    let prefix = text.strip_suffix('*').unwrap_or(text);
+    (prefix.is_empty() && text == "*") || crate::bus::name::ChannelName::parse(prefix).is_ok()
 }

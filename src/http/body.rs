@@ -31,6 +31,15 @@ impl Body {
     }
 }
 
+impl Body {
+    /// Notes that the client took nothing for too long.
+    pub fn stalled(&mut self) {
+        if let Self::Sse(stream) = self {
+            stream.stalled();
+        }
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Infallible;

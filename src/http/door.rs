@@ -41,12 +41,14 @@ fn check_open_mode(parts: &Parts) -> Result<(), Problem> {
             "in open mode requests may not come through a proxy: configure auth to serve others",
         ));
     }
-    let fetch = |name: &str| parts.headers.get(name).map(|value| value.as_bytes());
-    let follows_a_link =
-        parts.method == Method::GET && fetch("sec-fetch-mode") == Some(b"navigate");
+    let says = |name: &str, word: &str| {
+        let mut values = parts.headers.get_all(name).iter();
+        values.any(|value| value.as_bytes().eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let follows_a_link = parts.method == Method::GET && says("sec-fetch-mode", "navigate");
     let has_origin = parts.headers.contains_key(http::header::ORIGIN);
     // With an Origin, the list of origins decides.
-    if fetch("sec-fetch-site") == Some(b"cross-site") && !has_origin && !follows_a_link {
+    if says("sec-fetch-site", "cross-site") && !has_origin && !follows_a_link {
         return Err(forbidden(
             "in open mode pages of other sites may not use this gateway",
         ));

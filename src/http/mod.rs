@@ -57,6 +57,7 @@ async fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Respo
         Endpoint::Receive(Transport::Sse) => receive::sse(gateway, parts).await,
         Endpoint::Receive(Transport::LongPoll) => receive::long_poll(gateway, parts).await,
         Endpoint::Receive(Transport::Poll) => receive::short_poll(gateway, parts),
+        Endpoint::Echo => receive::echo(gateway, parts),
         Endpoint::Publish => publish::publish(gateway, parts, body).await,
         Endpoint::History => history_page(gateway, &parts),
         Endpoint::Transports => ops::transports(gateway),
@@ -70,6 +71,7 @@ async fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Respo
 fn endpoint(gateway: &Gateway, parts: &Parts) -> Result<Endpoint, Box<Response<Body>>> {
     let is_on = |endpoint: &Endpoint| match endpoint {
         Endpoint::Receive(transport) => gateway.config.server.transports.contains(transport),
+        Endpoint::Echo => gateway.config.server.echo,
         _ => true,
     };
     let Some(endpoint) = Endpoint::at(parts.uri.path()).filter(is_on) else {

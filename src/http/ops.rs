@@ -4,7 +4,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::code::{Code, End};
 use crate::config::Seconds;
 use crate::gateway::Gateway;
 use crate::transport::Transport;
@@ -20,9 +19,7 @@ pub fn health() -> Response<Body> {
 /// New clients are welcome; 503 while the gateway goes down.
 pub fn ready(gateway: &Gateway) -> Response<Body> {
     if gateway.is_draining() {
-        return error::response(
-            &End::jittered(Code::Shutdown, gateway.config.drain.spread_s.duration()).into(),
-        );
+        return error::response(&gateway.going_down().into());
     }
     text("ready\n")
 }

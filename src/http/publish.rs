@@ -49,6 +49,10 @@ async fn prepare(
     parts: Parts,
     body: Incoming,
 ) -> Result<(Vec<ChannelName>, Draft), Problem> {
+    if gateway.is_draining() {
+        // What is published now would go down with us.
+        return Err(gateway.going_down().into());
+    }
     let request = route::publish(&parts, super::route_limits(gateway))?;
     let principal = gateway.auth.principal(request.user)?;
     for channel in &request.channels {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
 
 use crate::auth::{Action, Principal};
 use crate::code::Code;
@@ -12,7 +13,7 @@ use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::transport::poll::{self, Answer};
 use crate::transport::sse::{self, SseStream};
-use crate::transport::websocket::{self, Opening};
+use crate::transport::websocket::{self, Agreement, Opening};
 use crate::transport::{Client, Transport};
 
 use super::body::Body;
@@ -22,10 +23,28 @@ use super::{error, etag, page_response, route, route_limits};
 /// Tells a proxy not to hold an event stream back.
 const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// `GET /v1/ws`. Only a malformed upgrade is refused here: a browser cannot see why an upgrade was refused, so every other
-/// problem is told over the WebSocket.
-pub fn websocket(gateway: &Arc<Gateway>, mut parts: Parts) -> Response<Body> {
-    let handshake = match websocket::Handshake::read(&parts) {
+/// `GET /v1/ws`, or its extended CONNECT over HTTP/2. Only a malformed request is refused here: a browser cannot see why an
+/// upgrade was refused, so every other problem is told over the WebSocket.
+pub fn websocket(gateway: &Arc<Gateway>, parts: Parts) -> Response<Body> {
+    upgrade(gateway, parts, |parts, upgrade, agreement| {
+        let opening = open_websocket(gateway, parts);
+        websocket::spawn(gateway, upgrade, agreement, opening);
+    })
+}
+
+/// `GET /v1/echo`.
+pub fn echo(gateway: &Arc<Gateway>, parts: Parts) -> Response<Body> {
+    upgrade(gateway, parts, |_, upgrade, agreement| {
+        websocket::spawn_echo(gateway, upgrade, agreement)
+    })
+}
+
+fn upgrade(
+    gateway: &Gateway,
+    mut parts: Parts,
+    spawn: impl FnOnce(&Parts, OnUpgrade, Option<Agreement>),
+) -> Response<Body> {
+    let handshake = match websocket::Handshake::read(&parts, gateway.config.websocket.deflate) {
         Ok(handshake) => handshake,
         Err(refusal) => {
             let mut response = error::response(&refusal.problem);
@@ -34,8 +53,14 @@ pub fn websocket(gateway: &Arc<Gateway>, mut parts: Parts) -> Response<Body> {
             return response;
         }
     };
-    let opening = open_websocket(gateway, &parts);
-    websocket::spawn(gateway, &mut parts.extensions, opening);
+    let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
+        tracing::error!("a well-formed upgrade came without its connection");
+        return error::response(&Problem::new(
+            Code::Internal,
+            "this connection cannot be upgraded: try again",
+        ));
+    };
+    spawn(&parts, upgrade, handshake.agreement);
     handshake.accept().map(|()| Body::empty())
 }
 

@@ -20,6 +20,8 @@ use super::query::Query;
 pub enum Endpoint {
     /// One of the four ways to receive.
     Receive(Transport),
+    /// A WebSocket that returns what it gets.
+    Echo,
     /// Publish a message.
     Publish,
     /// A page of history.
@@ -35,6 +37,8 @@ pub enum Endpoint {
 }
 
 const GET: &[Method] = &[Method::GET, Method::OPTIONS];
+/// A WebSocket begins with GET over HTTP/1.1 and with CONNECT over HTTP/2.
+const GET_CONNECT: &[Method] = &[Method::GET, Method::CONNECT, Method::OPTIONS];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
 const POST: &[Method] = &[Method::POST, Method::OPTIONS];
 
@@ -48,6 +52,7 @@ impl Endpoint {
             return Some(Self::Receive(transport));
         }
         Some(match path {
+            "/v1/echo" => Self::Echo,
             "/v1/publish" => Self::Publish,
             "/v1/history" => Self::History,
             "/v1/transports" => Self::Transports,
@@ -61,6 +66,7 @@ impl Endpoint {
     /// The methods it takes.
     pub fn methods(self) -> &'static [Method] {
         match self {
+            Self::Receive(Transport::WebSocket) | Self::Echo => GET_CONNECT,
             Self::Receive(_) | Self::History => GET,
             Self::Publish => POST,
             Self::Transports | Self::Health | Self::Ready | Self::Metrics => GET_HEAD,
@@ -175,6 +181,11 @@ pub fn poll(parts: &Parts, limits: RouteLimits) -> Result<Poll, Problem> {
 /// As [`websocket`].
 pub fn publish(parts: &Parts, limits: RouteLimits) -> Result<Publish, Problem> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    if header(&parts.headers, "content-encoding")?.is_some_and(|encoding| encoding != "identity") {
+        return Err(Problem::bad_request(
+            "a body is taken as it is: send it without Content-Encoding",
+        ));
+    }
     Ok(Publish {
         channels: channels(&query, 1, limits.channels_max)?,
         user: user(&query)?,
@@ -218,13 +229,16 @@ pub fn history(
 /// # Errors
 /// `forbidden` for one that is not text: it cannot be on any list.
 pub fn origin(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get(ORIGIN) else {
-        return Ok(None);
-    };
-    value
-        .to_str()
-        .map(Some)
-        .map_err(|_| Problem::new(Code::Forbidden, "the Origin header is not text"))
+    let mut values = headers.get_all(ORIGIN).iter();
+    let refused = |message| Problem::new(Code::Forbidden, message);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().map(Some);
+            text.map_err(|_| refused("the Origin header is not text"))
+        }
+        (Some(_), Some(_)) => Err(refused("there is more than one Origin header")),
+    }
 }
 
 fn attach_rest(

@@ -167,22 +167,33 @@ fn refuse_non_object() -> Request {
 }
 
 fn refuse(text: &str, error: &serde_json::Error) -> Request {
-    let reference = serde_json::from_str(text)
-        .ok()
-        .and_then(|only: OnlyRef| parse_ref(only.reference?).ok());
+    let is_object = text.trim_ascii_start().starts_with('{');
+    let only: Option<OnlyRef> = serde_json::from_str(text).ok().filter(|_| is_object);
+    let reference = only.and_then(|only| parse_ref(only.reference?).ok());
     let problem = match error.classify() {
-        serde_json::error::Category::Data => Problem::bad_request(format!(
-            "a command is a JSON object with an action: {error}"
-        )),
+        serde_json::error::Category::Data if is_object => Problem::bad_request(cut(format!(
+            "a member of this command does not fit: {error}"
+        ))),
+        serde_json::error::Category::Data => Problem::bad_request(NOT_AN_OBJECT),
         _ => Problem::new(
             Code::BadJson,
-            format!("a command is one JSON object: {error}"),
+            cut(format!("a command is one JSON object: {error}")),
         ),
     };
     Request {
         reference,
         command: Err(problem),
     }
+}
+
+/// A message that quotes what was sent stays short, however long that was.
+fn cut(mut message: String) -> String {
+    const MESSAGE_BYTES_MAX: usize = 200;
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push('…');
+    }
+    message
 }
 
 fn parse_ref(value: &RawValue) -> Result<Ref, Problem> {
@@ -445,6 +456,13 @@ mod tests {
             Some(Ref::Text("x".into()))
         );
         assert_eq!(reference(r#"{"action":"ping","ref":1.5}"#), None);
+        assert_eq!(reference("[5]"), None);
+        let long = format!(
+            r#"{{"action":"history","limit":"{}"}}"#,
+            "\u{7f}é".repeat(9000)
+        );
+        let told = parse(&long, LIMITS).command.unwrap_err().message;
+        assert!(told.len() < 300, "{} bytes", told.len());
         let long = format!(r#"{{"action":"ping","ref":"{}"}}"#, "x".repeat(65));
         assert_eq!(command(&long), Err(Code::BadRequest));
     }

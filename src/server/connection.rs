@@ -11,16 +11,18 @@ use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::guard::{Answering, GuardedIo, Phase};
+use super::guard::{AnswerGuard, GuardedIo, Phase};
+use super::preface::{self, Version};
 use crate::gateway::Gateway;
 use crate::http::{Body, handle};
 
@@ -60,37 +62,109 @@ pub async fn serve(
     let phase = Arc::new(Phase::default());
     let (head_within, stall_after) = (timeouts.head_s.duration(), timeouts.stall_s.duration());
     let io = GuardedIo::new(stream, Arc::clone(&phase), head_within, stall_after, permit);
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        // hyper's time for a head is also its time between requests; the guard keeps the shorter one for heads.
-        .header_read_timeout(timeouts.idle_s.duration())
-        .max_buf_size(gateway.config.limits.head_bytes_max);
-    let (fresh, to_answer) = (Arc::clone(&phase), closing.clone());
-    let service = service_fn(move |request| {
-        answer(
-            Arc::clone(&gateway),
-            Arc::clone(&phase),
-            to_answer.clone(),
-            request,
-        )
-    });
-    let mut connection = pin!(
-        builder
-            .serve_connection(TokioIo::new(io), service)
-            .with_upgrades()
-    );
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = until_to_close(&closing, &fresh) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let outcome = match preface::peek(io).await {
+        Ok((Version::Http1, io)) => http1(gateway, io, phase, closing).await,
+        Ok((Version::Http2, io)) => http2(gateway, io, phase, closing).await,
+        Err(error) => return tracing::debug!(%error, "the client said nothing"),
     };
     if let Err(error) = outcome {
         // Clients that leave early, time-outs and malformed heads: ordinary, and none of our doing.
         tracing::debug!(%error, "connection ended");
     }
+}
+
+/// Boxed, so that the task of a connection has the size of the HTTP it speaks.
+type Served = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+fn http1<S>(gateway: Arc<Gateway>, io: S, phase: Arc<Phase>, closing: CancellationToken) -> Served
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // hyper's time for a head is also its time between requests; the guard keeps the shorter one for heads.
+        .header_read_timeout(gateway.config.timeouts.idle_s.duration())
+        .max_buf_size(gateway.config.limits.head_bytes_max);
+    let service = service(gateway, Arc::clone(&phase), closing.clone());
+    let connection = builder
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    Box::pin(async move {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = until_to_close(&closing, &phase) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    })
+}
+
+fn http2<S>(gateway: Arc<Gateway>, io: S, phase: Arc<Phase>, closing: CancellationToken) -> Served
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // Many requests come and go at once; HTTP/2 has its own pings.
+    phase.multiplexed();
+    let (limits, timeouts) = (&gateway.config.http2, &gateway.config.timeouts);
+    let head_bytes_max = u32::try_from(gateway.config.limits.head_bytes_max).unwrap_or(u32::MAX);
+    let mut builder = http2::Builder::new(Tracked(Arc::clone(&gateway)));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_max)
+        .initial_stream_window_size(limits.stream_window_bytes)
+        .initial_connection_window_size(limits.connection_window_bytes)
+        .max_send_buf_size(limits.send_buffer_bytes)
+        .max_header_list_size(head_bytes_max)
+        .keep_alive_interval(limits.ping_s.duration())
+        .keep_alive_timeout(timeouts.pong_s.duration())
+        .enable_connect_protocol();
+    let service = service(gateway, phase, closing.clone());
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    Box::pin(async move {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    })
+}
+
+/// Runs the streams of an HTTP/2 connection as tasks of the gateway.
+#[derive(Debug, Clone)]
+struct Tracked(Arc<Gateway>);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}
+
+/// What hyper calls with each request.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+
+fn service(
+    gateway: Arc<Gateway>,
+    phase: Arc<Phase>,
+    closing: CancellationToken,
+) -> impl hyper::service::HttpService<Incoming, ResBody = Answer, Future = Answering, Error = Infallible>
+{
+    service_fn(move |request| {
+        answer(
+            Arc::clone(&gateway),
+            Arc::clone(&phase),
+            closing.clone(),
+            request,
+        )
+    })
 }
 
 /// How long a connection that has said nothing yet may live on once the gateway goes down: its first request may be on its
@@ -111,28 +185,34 @@ fn answer(
     phase: Arc<Phase>,
     closing: CancellationToken,
     request: Request<Incoming>,
-) -> Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>> {
+) -> Answering {
     let answering = phase.answering();
     Box::pin(async move {
+        let version = request.version();
         let mut response = handle(gateway, request).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             phase.upgraded();
-        } else if closing.is_cancelled() {
+        } else if closing.is_cancelled() && version < http::Version::HTTP_2 {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response.map(|body| Answer {
-            body,
-            _answering: answering,
-        }))
+        Ok(response.map(|body| Answer { body, answering }))
     })
 }
 
 /// A body that tells the connection when it is done.
 struct Answer {
     body: Body,
-    _answering: Answering,
+    answering: AnswerGuard,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.answering.is_stalled() {
+            self.body.stalled();
+        }
+    }
 }
 
 impl http_body::Body for Answer {

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,23 +14,37 @@ use crate::stall::Stall;
 
 /// What a connection is doing, as its requests see it.
 #[derive(Debug, Default)]
-pub struct Phase(AtomicU8);
+pub struct Phase {
+    step: AtomicU8,
+    /// Set when the connection breaks because its peer takes nothing.
+    stalled: AtomicBool,
+}
 
 const FRESH: u8 = 0;
 const WAITING: u8 = 1;
 const ANSWERING: u8 = 2;
 const UPGRADED: u8 = 3;
+const MULTIPLEXED: u8 = 4;
 
 impl Phase {
     /// A request's head is complete. Dropping the guard says that it is answered.
-    pub fn answering(self: &Arc<Self>) -> Answering {
-        self.0.store(ANSWERING, Ordering::Release);
-        Answering(Arc::clone(self))
+    pub fn answering(self: &Arc<Self>) -> AnswerGuard {
+        // Of the many requests of a multiplexed connection none speaks for it.
+        let multiplexed = self.is(MULTIPLEXED);
+        if !multiplexed {
+            self.step.store(ANSWERING, Ordering::Release);
+        }
+        AnswerGuard(Arc::clone(self))
+    }
+
+    /// The connection is HTTP/2, which keeps its own time for heads.
+    pub fn multiplexed(&self) {
+        self.step.store(MULTIPLEXED, Ordering::Release);
     }
 
     /// The connection is no HTTP any more; who took it over keeps its own time.
     pub fn upgraded(&self) {
-        self.0.store(UPGRADED, Ordering::Release);
+        self.step.store(UPGRADED, Ordering::Release);
     }
 
     /// True until the first request.
@@ -43,21 +57,28 @@ impl Phase {
     }
 
     fn is(&self, phase: u8) -> bool {
-        self.0.load(Ordering::Acquire) == phase
+        self.step.load(Ordering::Acquire) == phase
     }
 }
 
 /// A request is being answered.
 #[derive(Debug)]
-pub struct Answering(Arc<Phase>);
+pub struct AnswerGuard(Arc<Phase>);
 
-impl Drop for Answering {
+impl AnswerGuard {
+    /// True if the connection breaks because its peer takes nothing.
+    pub fn is_stalled(&self) -> bool {
+        self.0.stalled.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
         // An upgrade is for good. Nothing to do if the exchange fails.
-        let _ = self
-            .0
-            .0
-            .compare_exchange(ANSWERING, WAITING, Ordering::AcqRel, Ordering::Acquire);
+        let _ =
+            self.0
+                .step
+                .compare_exchange(ANSWERING, WAITING, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 
@@ -104,6 +125,7 @@ impl<S, P> GuardedIo<S, P> {
             self.stall.progress();
         } else if !self.phase.is(UPGRADED) {
             ready!(self.stall.poll_waiting(cx));
+            self.phase.stalled.store(true, Ordering::Release);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         outcome

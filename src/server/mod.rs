@@ -2,8 +2,9 @@
 
 mod connection;
 mod guard;
+mod preface;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +103,8 @@ impl Server {
                 .sockets_max
                 .min(Semaphore::MAX_PERMITS),
         ));
+        // The accept loops and the sweeper; every other task is a client's.
+        let own_tasks = listeners.len() + 1;
         for listener in listeners {
             let accept = accept(
                 Arc::clone(&gateway),
@@ -115,18 +118,23 @@ impl Server {
         let (sweeper, stop) = (Arc::clone(&gateway), stop_accepting.clone());
         gateway.spawn(async move { stop.run_until_cancelled(sweep(sweeper)).await.unwrap_or(()) });
         shutdown.await;
-        drain(&gateway, &stop_accepting, &closing).await;
+        drain(&gateway, own_tasks, &stop_accepting, &closing).await;
     }
 }
 
 /// While clients leave, the port stays open, so that newcomers and health checks get an answer and no silence.
-async fn drain(gateway: &Gateway, stop_accepting: &CancellationToken, closing: &CancellationToken) {
+async fn drain(
+    gateway: &Gateway,
+    own_tasks: usize,
+    stop_accepting: &CancellationToken,
+    closing: &CancellationToken,
+) {
     let deadline = tokio::time::Instant::now() + gateway.config.drain.deadline_s.duration();
     tracing::info!(attachments = gateway.attachments.len(), "going down");
     gateway.drain();
     closing.cancel();
     let everybody_left = async {
-        while !gateway.attachments.is_empty() {
+        while gateway.tasks.len() > own_tasks {
             sleep(DRAIN_LOOK).await;
         }
     };
@@ -191,13 +199,23 @@ async fn resolve(gateway: &Gateway) -> Result<Vec<SocketAddr>, StartError> {
         })?;
         addresses.extend(found);
     }
-    let elsewhere = addresses.iter().find(|address| !address.ip().is_loopback());
+    let elsewhere = addresses.iter().find(|address| !is_this_machine(address));
     match elsewhere {
         Some(address) if gateway.auth.is_open() => Err(StartError::Config(format!(
             "server.listen: {address} can be reached from elsewhere, and without credentials everybody may do \
              everything: set auth.anonymous.subscribe and auth.anonymous.publish to say what everybody may do, \
              or listen on 127.0.0.1"
         ))),
+        Some(address) if gateway.config.server.echo => Err(StartError::Config(format!(
+            "server.echo: {address} can be reached from elsewhere, and the echo has limits for tests only: \
+             listen on 127.0.0.1, or leave it out"
+        ))),
         _ => Ok(addresses),
     }
+}
+
+/// The two addresses whose names a request may use as its host in open mode.
+fn is_this_machine(address: &SocketAddr) -> bool {
+    let ip = address.ip();
+    ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST
 }

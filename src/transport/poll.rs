@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::bus::{Batch, Budget, ChannelName, Position, Reader, Start, cursor};
+use crate::bus::{Batch, Budget, ChannelName, Item, Position, Reader, Start, cursor};
 use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::history::split;
@@ -59,7 +59,12 @@ pub fn short(gateway: &Gateway, request: Request) -> Answer {
             .collect::<Vec<_>>()
             .iter())
     };
-    if request.known.is_some_and(stands) {
+    // A gap is told, even to a client that seems to stand behind it already.
+    let has_gap = batch
+        .items
+        .iter()
+        .any(|(_, item)| matches!(item, Item::Gap(_)));
+    if !has_gap && request.known.is_some_and(stands) {
         return Answer::NotModified {
             cursor: cursor::print(&request.channels, &positions),
         };

@@ -12,7 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use crate::attachments::Attachment;
 use crate::bus::cursor::CursorPrefix;
 use crate::bus::{Batch, Budget, ChannelName, Item, Position, Start};
-use crate::code::End;
+use crate::code::{Code, End};
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::protocol::event;
@@ -20,11 +20,10 @@ use crate::session::Session;
 
 use super::{Client, Transport};
 
-/// How much one chunk may hold. hyper writes a chunk whole, so this bounds what waits for a slow reader.
-const CHUNK: Budget = Budget {
-    messages: 256,
-    bytes: 64 * 1024,
-};
+/// How much one chunk may hold, about. hyper writes a chunk whole, so this bounds what waits for a slow reader.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The most messages in a chunk.
+const CHUNK_MESSAGES: usize = 256;
 /// `retry:` for a client that must not come back: the largest that browsers take.
 const RETRY_NEVER_MS: u64 = 2_147_483_647;
 /// An `EventSource` comes back this long after an end that said nothing, up to twice as long.
@@ -41,6 +40,7 @@ pub struct SseStream {
     prefix: CursorPrefix,
     /// Where the client stands after the last event that was encoded, for the `id:` lines.
     positions: Vec<Position>,
+    chunk: Budget,
     ping: Pin<Box<Interval>>,
     state: State,
 }
@@ -77,7 +77,9 @@ impl SseStream {
             heartbeat_s,
             &named,
         );
-        let begin = welcome(&data, &prefix.print(&positions));
+        let cursor = prefix.print(&positions);
+        let begin = welcome(&data, &cursor);
+        let chunk = chunk_budget(cursor.len());
         let ping = Box::pin(pings(heartbeat_s.duration()));
         let gateway = Arc::clone(gateway);
         Ok(Self {
@@ -86,6 +88,7 @@ impl SseStream {
             session,
             prefix,
             positions,
+            chunk,
             ping,
             state: State::Begin(begin.into()),
         })
@@ -103,8 +106,13 @@ impl SseStream {
         }
     }
 
+    /// The client took nothing for too long, and its connection is about to be cut.
+    pub fn stalled(&mut self) {
+        self.attachment.ended(Code::Slow);
+    }
+
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        match self.session.poll_next(cx, CHUNK) {
+        match self.session.poll_next(cx, self.chunk) {
             Poll::Ready(Ok(batch)) => {
                 let messages = batch.items.len() as u64;
                 let chunk = self.encode(&batch).into();
@@ -166,6 +174,15 @@ pub fn farewell(end: &End) -> Vec<u8> {
     let mut chunk = format!("retry: {retry_ms}\nevent: disconnect\n").into_bytes();
     push_data(&mut chunk, &event::disconnect(end));
     chunk
+}
+
+/// The budget of a chunk in which every message brings along a cursor of this length.
+fn chunk_budget(cursor_bytes: usize) -> Budget {
+    let messages = (CHUNK_BYTES / (cursor_bytes + 64)).clamp(1, CHUNK_MESSAGES);
+    Budget {
+        messages,
+        bytes: CHUNK_BYTES,
+    }
 }
 
 /// Pings from the first interval on, never two in a row for one that was late.

@@ -182,7 +182,7 @@ async fn websocket_listener(command: Option<Command>) {
     let Some(mut command) = command else { return };
     let gateway = Gateway::with(|config| {
         config.timeouts.heartbeat_s = Seconds::new(1);
-        config.timeouts.pong_s = Seconds::new(3);
+        config.timeouts.pong_s = Seconds::new(1);
     })
     .await;
     command.arg(format!("ws://{}/v1/ws?channel=news", gateway.address));

@@ -1,6 +1,5 @@
 //! One table of scenarios, each run over every transport.
 
-use everyway::config::Seconds;
 use serde_json::{Value, json};
 
 use super::support::{Gateway, Reader, Told, Via, until};
@@ -350,7 +349,7 @@ async fn a_transport_that_is_switched_off_is_not_there() {
 async fn pings_come_while_nothing_else_does() {
     let gateway = Gateway::with(|config| {
         config.timeouts.heartbeat_s = serde_json::from_value(json!(0.05)).expect("seconds");
-        config.timeouts.pong_s = Seconds::new(5);
+        config.timeouts.pong_s = config.timeouts.heartbeat_s;
     })
     .await;
     let target = "/v1/sse?channel=a";

@@ -53,6 +53,7 @@ impl Crowd {
             channels_max: 4,
             bytes_max: 16_000,
             forget_after: Duration::from_millis(1),
+            rest_after_full: Duration::ZERO,
         }));
         Self {
             bus: Bus::new(Arc::clone(&store), Broker::Memory(Memory::new(store))),

@@ -105,7 +105,7 @@ async fn going_down_tells_everybody_in_its_own_way() {
     assert_eq!((close, reason.as_str()), (1012, "shutdown"));
     let delay = last["retry_after_ms"].as_u64().expect("a delay");
     assert!(
-        (100..=3100).contains(&delay) && last["reconnect"] == true,
+        (500..=3500).contains(&delay) && last["reconnect"] == true,
         "{last}"
     );
 

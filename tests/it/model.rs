@@ -27,6 +27,7 @@ fn tight_bounds() -> impl Strategy<Value = Bounds> {
             channels_max,
             bytes_max: total_bytes,
             forget_after: Duration::from_secs(300),
+            rest_after_full: Duration::ZERO,
         },
     )
 }

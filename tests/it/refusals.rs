@@ -202,7 +202,7 @@ async fn wrong_paths_and_methods_get_json_errors() {
         ("GET", "/v1/publish", "POST, OPTIONS"),
         ("DELETE", "/healthz", "GET, HEAD, OPTIONS"),
         ("HEAD", "/v1/sse", "GET, OPTIONS"),
-        ("PUT", "/v1/ws", "GET, OPTIONS"),
+        ("PUT", "/v1/ws", "GET, CONNECT, OPTIONS"),
     ];
     for (method, path, allow) in wrong {
         let response = gateway.request(method, path, &[], b"").await;

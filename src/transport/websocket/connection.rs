@@ -148,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Step::Work(work) => self.work = Some(work),
                 }
             }
-            Incoming::Binary => {
+            Incoming::Binary(_) => {
                 let answer = commands::refuse_binary(&self.gateway);
                 self.socket.push_json(&answer);
             }
@@ -181,15 +181,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn push_batch(&mut self, batch: Batch) {
-        let counted = self.gateway.metrics.transport(Transport::WebSocket);
-        let (mut messages, mut bytes) = (0, 0);
-        for (_, item) in batch.items {
+        let before = self.socket.queued_bytes();
+        let mut messages = 0;
+        for (index, item) in batch.items {
             match item {
                 Item::Message(publication) => {
-                    let frame = publication.websocket_frame();
                     messages += 1;
-                    bytes += frame.len() as u64;
-                    self.socket.push_frame(frame);
+                    let made_bytes = self.socket.push_publication(&publication);
+                    if made_bytes > 0 {
+                        self.session.charge(index, publication.offset, made_bytes);
+                    }
                 }
                 Item::Gap(gap) => {
                     self.gateway.metrics.count_gap(gap.lost.reason);
@@ -197,8 +198,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
+        let counted = self.gateway.metrics.transport(Transport::WebSocket);
         counted.messages.inc_by(messages);
-        counted.bytes.inc_by(bytes);
+        counted
+            .bytes
+            .inc_by((self.socket.queued_bytes() - before) as u64);
     }
 
     async fn end(self, way: Way) {
@@ -222,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Gone::TooLarge => Code::TooLarge,
                     Gone::Stalled => Code::Slow,
                 });
-                socket.finish(&gone).await;
+                socket.finish(gone).await;
             }
         }
     }

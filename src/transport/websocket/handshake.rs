@@ -1,16 +1,17 @@
 //! The opening handshake (RFC 6455, section 4.2), checked and answered.
 
 use http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::deflate::Agreement;
 use crate::problem::Problem;
 
 /// The subprotocol that is chosen when it is offered.
@@ -21,8 +22,18 @@ const VERSION: &str = "13";
 /// A well-formed request for a WebSocket.
 #[derive(Debug)]
 pub struct Handshake {
-    accept: HeaderValue,
+    kind: Kind,
     offers_subprotocol: bool,
+    /// What was agreed on compression, if it was offered.
+    pub agreement: Option<Agreement>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// An HTTP/1.1 upgrade, with its accept key.
+    Upgrade(HeaderValue),
+    /// An extended CONNECT over HTTP/2 (RFC 8441).
+    Connect,
 }
 
 /// A request for a WebSocket that is none.
@@ -62,52 +73,94 @@ impl Refusal {
 }
 
 impl Handshake {
-    /// Checks a request.
+    /// Checks a request. With `deflate`, an offer of compression is agreed to.
     ///
     /// # Errors
     /// The [`Refusal`] to answer with.
-    pub fn read(parts: &Parts) -> Result<Self, Refusal> {
+    pub fn read(parts: &Parts, deflate: bool) -> Result<Self, Refusal> {
         let headers = &parts.headers;
-        if !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade")
-        {
-            return Err(Refusal::upgrade(
-                "this path takes WebSocket upgrades: use a WebSocket client, or /v1/sse",
-            ));
-        }
-        if parts.version != http::Version::HTTP_11 {
-            return Err(Refusal::malformed("a WebSocket upgrade needs HTTP/1.1"));
-        }
-        if only(headers, &SEC_WEBSOCKET_VERSION) != Some(VERSION) {
-            return Err(Refusal::upgrade("Sec-WebSocket-Version must be 13"));
-        }
-        let key = only(headers, &SEC_WEBSOCKET_KEY).filter(|key| is_key(key));
-        let key =
-            key.ok_or_else(|| Refusal::malformed("Sec-WebSocket-Key must be 16 bytes in base64"))?;
-        // An accept key is base64.
-        let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()))
-            .map_err(|_| Refusal::malformed("Sec-WebSocket-Key cannot be answered"))?;
+        let kind = if parts.method == Method::CONNECT {
+            read_connect(parts)?
+        } else {
+            read_upgrade(parts)?
+        };
+        let offers = headers
+            .get_all(SEC_WEBSOCKET_EXTENSIONS)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
         Ok(Self {
-            accept,
+            kind,
             offers_subprotocol: has_subprotocol(headers),
+            agreement: if deflate {
+                Agreement::from_offers(offers)
+            } else {
+                None
+            },
         })
     }
 
-    /// The answer that switches protocols.
+    /// The answer that switches protocols: 101, or 200 to an extended CONNECT.
     pub fn accept(self) -> Response<()> {
         let mut response = Response::new(());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        if let Kind::Upgrade(accept) = self.kind {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
         let headers = response.headers_mut();
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
         if self.offers_subprotocol {
             headers.insert(
                 SEC_WEBSOCKET_PROTOCOL,
                 HeaderValue::from_static(SUBPROTOCOL),
             );
         }
+        if let Some(agreement) = self.agreement {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, agreement.header());
+        }
         response
     }
+}
+
+fn read_upgrade(parts: &Parts) -> Result<Kind, Refusal> {
+    let headers = &parts.headers;
+    if !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade") {
+        return Err(Refusal::upgrade(
+            "this path takes WebSocket upgrades: use a WebSocket client, or /v1/sse",
+        ));
+    }
+    if parts.version != http::Version::HTTP_11 {
+        return Err(Refusal::malformed("a WebSocket upgrade needs HTTP/1.1"));
+    }
+    check_version(headers)?;
+    let key = only(headers, &SEC_WEBSOCKET_KEY).filter(|key| is_key(key));
+    let key =
+        key.ok_or_else(|| Refusal::malformed("Sec-WebSocket-Key must be 16 bytes in base64"))?;
+    // An accept key is base64.
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()))
+        .map_err(|_| Refusal::malformed("Sec-WebSocket-Key cannot be answered"))?;
+    Ok(Kind::Upgrade(accept))
+}
+
+/// There is no key to answer: the connection is HTTP/2 already, and nothing else can be at its other end (RFC 8441,
+/// section 5).
+fn read_connect(parts: &Parts) -> Result<Kind, Refusal> {
+    let protocol = parts.extensions.get::<hyper::ext::Protocol>();
+    if protocol.is_none_or(|protocol| protocol.as_str() != "websocket") {
+        return Err(Refusal::malformed(
+            "CONNECT is for WebSockets here, with :protocol websocket",
+        ));
+    }
+    check_version(&parts.headers)?;
+    Ok(Kind::Connect)
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+    if only(headers, &SEC_WEBSOCKET_VERSION) == Some(VERSION) {
+        return Ok(());
+    }
+    Err(Refusal::upgrade("Sec-WebSocket-Version must be 13"))
 }
 
 /// Subprotocols are case-sensitive (RFC 6455, section 1.9).
@@ -155,7 +208,7 @@ mod tests {
             HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="),
         );
         change(headers);
-        Handshake::read(&request.into_parts().0)
+        Handshake::read(&request.into_parts().0, true)
             .map(Handshake::accept)
             .map_err(|refusal| refusal.status)
     }

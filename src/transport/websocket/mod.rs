@@ -1,14 +1,21 @@
 //! WebSocket (RFC 6455): read, wait, repeat, over a socket that also takes commands.
 
+mod adapter;
 mod commands;
 mod connection;
+mod deflate;
+mod echo;
+mod frames;
 mod handshake;
-mod queue;
+mod inbound;
+mod outbound;
 mod socket;
 
 use std::sync::Arc;
 
+pub use deflate::Agreement;
 pub use handshake::{Handshake, Refusal};
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 
 use super::Client;
@@ -17,7 +24,7 @@ use crate::bus::{ChannelName, Start};
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use connection::Connection;
-use socket::Socket;
+use socket::{Setup, Socket};
 
 /// What a WebSocket begins with.
 #[derive(Debug)]
@@ -32,24 +39,21 @@ pub struct Opening {
     pub starts: Vec<Start>,
 }
 
-/// Runs the WebSocket of a request that is about to be answered with 101, as a task of the gateway. One that may not be
-/// opened is closed with its code.
+/// Runs the WebSocket of a request that is about to be answered, as a task of the gateway. One that may not be opened is
+/// closed with its code.
 pub fn spawn(
     gateway: &Arc<Gateway>,
-    extensions: &mut http::Extensions,
+    upgrade: OnUpgrade,
+    agreement: Option<Agreement>,
     opening: Result<Opening, Problem>,
 ) {
-    let Some(upgrade) = extensions.remove::<hyper::upgrade::OnUpgrade>() else {
-        tracing::error!("a request without an upgrade reached the WebSocket transport");
-        return;
-    };
     let shared = Arc::clone(gateway);
     gateway.spawn(async move {
-        let upgraded = match upgrade.await {
-            Ok(upgraded) => TokioIo::new(upgraded),
-            Err(error) => return tracing::debug!(%error, "the client left during the upgrade"),
+        let Some(io) = upgraded(upgrade).await else {
+            return;
         };
-        let socket = Socket::new(upgraded, &shared).await;
+        let setup = Setup::new(&shared.config, shared.body_bytes_max(), agreement);
+        let socket = Socket::new(io, setup).await;
         match opening {
             Ok(opening) => Connection::run(shared, socket, opening).await,
             Err(problem) => {
@@ -58,4 +62,24 @@ pub fn spawn(
             }
         }
     });
+}
+
+/// Runs an echo, as a task of the gateway.
+pub fn spawn_echo(gateway: &Arc<Gateway>, upgrade: OnUpgrade, agreement: Option<Agreement>) {
+    let setup = Setup::new(&gateway.config, echo::ECHO_BYTES_MAX, agreement);
+    gateway.spawn(async move {
+        if let Some(io) = upgraded(upgrade).await {
+            echo::echo(Socket::new(io, setup).await).await;
+        }
+    });
+}
+
+async fn upgraded(upgrade: OnUpgrade) -> Option<TokioIo<Upgraded>> {
+    match upgrade.await {
+        Ok(upgraded) => Some(TokioIo::new(upgraded)),
+        Err(error) => {
+            tracing::debug!(%error, "the client left during the upgrade");
+            None
+        }
+    }
 }

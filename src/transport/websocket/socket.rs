@@ -9,16 +9,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::queue::FrameQueue;
-use crate::bus::publication::frame_head;
+use super::adapter::Adapter;
+use super::frames::{Framing, close_frame, ping_frame, text_frame};
+use super::inbound::Inbound;
+use crate::bus::Publication;
 use crate::code::{Code, End};
-use crate::gateway::Gateway;
+use crate::config::Config;
 use crate::protocol::event;
 use crate::stall::Stall;
 
@@ -33,13 +35,13 @@ pub enum Incoming {
     /// A command, we suppose.
     Text(Utf8Bytes),
     /// Bytes, which no command is made of.
-    Binary,
+    Binary(Bytes),
     /// A ping or a pong; it is answered already.
     Control,
 }
 
 /// How a socket came to its end.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
     /// The client closed; our reply is queued.
     Closed,
@@ -53,62 +55,114 @@ pub enum Gone {
     Broken,
 }
 
+/// How a socket is set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Largest message that may come in, in bytes.
+    pub message_bytes_max: usize,
+    /// Most bytes that wait to be written.
+    pub queued_bytes_max: usize,
+    /// True if the client may send compressed messages.
+    pub takes_deflate: bool,
+    /// How messages become frames.
+    pub framing: Framing,
+    /// A client that takes nothing for this long is given up.
+    pub stall_after: Duration,
+    /// From our close frame to the client's.
+    pub close_within: Duration,
+}
+
+impl Setup {
+    /// The setup of a socket for messages of at most `message_bytes_max`, with compression as it was agreed.
+    pub fn new(
+        config: &Config,
+        message_bytes_max: usize,
+        agreement: Option<super::Agreement>,
+    ) -> Self {
+        let sends_deflated = agreement.is_some_and(super::Agreement::takes_deflated);
+        Self {
+            message_bytes_max,
+            queued_bytes_max: config.limits.queued_bytes_max,
+            takes_deflate: agreement.is_some(),
+            framing: Framing::new(&config.websocket, sends_deflated),
+            stall_after: config.timeouts.stall_s.duration(),
+            close_within: config.timeouts.close_s.duration(),
+        }
+    }
+}
+
 /// A WebSocket.
 #[derive(Debug)]
 pub struct Socket<S> {
-    stream: WebSocketStream<FrameQueue<S>>,
+    stream: WebSocketStream<Adapter<S>>,
     stall: Stall,
+    framing: Framing,
     queued_bytes_max: usize,
-    close_wait: Duration,
+    close_within: Duration,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A WebSocket over an upgraded connection.
-    pub async fn new(io: S, gateway: &Gateway) -> Self {
-        let message_bytes_max = gateway.body_bytes_max();
+    pub async fn new(io: S, setup: Setup) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
-            .max_message_size(Some(message_bytes_max))
-            .max_frame_size(Some(message_bytes_max));
-        let timeouts = &gateway.config.timeouts;
+            .max_message_size(Some(setup.message_bytes_max))
+            .max_frame_size(Some(setup.message_bytes_max))
+            // The adapter takes the masks off, and refuses frames that have none.
+            .accept_unmasked_frames(true);
+        let adapter = Adapter::new(
+            io,
+            Inbound::new(setup.takes_deflate, setup.message_bytes_max),
+        );
         Self {
-            stream: WebSocketStream::from_raw_socket(
-                FrameQueue::new(io),
-                Role::Server,
-                Some(config),
-            )
-            .await,
-            stall: Stall::new(timeouts.stall_s.duration()),
-            queued_bytes_max: gateway.config.limits.queued_bytes_max,
-            close_wait: timeouts.close_s.duration(),
+            stream: WebSocketStream::from_raw_socket(adapter, Role::Server, Some(config)).await,
+            stall: Stall::new(setup.stall_after),
+            framing: setup.framing,
+            queued_bytes_max: setup.queued_bytes_max,
+            close_within: setup.close_within,
         }
     }
 
-    /// Queues a frame that is encoded already.
-    pub fn push_frame(&mut self, frame: Bytes) {
-        self.stream.get_mut().push(frame);
+    /// Queues a publication. Returns how many bytes of encodings were made for it, for all sockets.
+    pub fn push_publication(&mut self, publication: &Publication) -> usize {
+        let outbound = &mut self.stream.get_mut().outbound;
+        self.framing
+            .publication(publication, |frame| outbound.push(frame))
+    }
+
+    /// Queues a message that only this client gets.
+    pub fn push_message(&mut self, opcode: u8, payload: &[u8]) {
+        let frames = self.framing.message(opcode, payload);
+        frames
+            .into_iter()
+            .for_each(|frame| self.stream.get_mut().outbound.push(frame));
     }
 
     /// Queues JSON as a text frame.
     pub fn push_json(&mut self, json: &[u8]) {
-        self.push_frame(text_frame(json));
+        self.stream.get_mut().outbound.push(text_frame(json));
     }
 
-    /// Queues an empty ping (RFC 6455, section 5.5.2).
+    /// Queues a ping, before the messages.
     pub fn push_ping(&mut self) {
-        self.push_frame(Bytes::from_static(&[0x89, 0]));
+        self.stream.get_mut().outbound.push_control(ping_frame());
+    }
+
+    /// What waits to be written, in bytes.
+    pub fn queued_bytes(&self) -> usize {
+        self.stream.get_ref().outbound.bytes()
     }
 
     /// How many bytes of messages may be queued now.
     pub fn room(&self) -> usize {
         self.queued_bytes_max
-            .saturating_sub(self.stream.get_ref().bytes())
+            .saturating_sub(self.stream.get_ref().outbound.bytes())
     }
 
     /// True if answers to more commands may be queued. If not, the socket is not read.
     pub fn takes_commands(&self) -> bool {
-        self.stream.get_ref().bytes() < self.queued_bytes_max + ANSWER_BYTES_MAX
+        self.stream.get_ref().outbound.bytes() < self.queued_bytes_max + ANSWER_BYTES_MAX
     }
 
     /// True if anything came in since the last call.
@@ -134,10 +188,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .poll_next(cx)
             .map(|next| match next {
                 Some(Ok(Message::Text(text))) => Ok(Incoming::Text(text)),
-                Some(Ok(Message::Binary(_))) => Ok(Incoming::Binary),
+                Some(Ok(Message::Binary(bytes))) => Ok(Incoming::Binary(bytes)),
                 Some(Ok(Message::Close(_))) => Err(Gone::Closed),
                 Some(Ok(_)) => Ok(Incoming::Control),
-                Some(Err(error)) => Err(gone(&error)),
+                Some(Err(error)) => Err(self
+                    .stream
+                    .get_mut()
+                    .take_fault()
+                    .unwrap_or_else(|| gone(&error))),
                 None => Err(Gone::Broken),
             })
     }
@@ -147,45 +205,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.push_json(&event::disconnect(end));
         // Codes that no session ends with have no close code; 1011 says that we erred.
         let close_code = end.code.close().unwrap_or(1011);
-        self.stream
-            .get_mut()
-            .push_last(close_frame(close_code, end.code.as_str()));
-        let told = timeout(self.close_wait, self.flush_and_hear_out()).await;
+        self.push_last(close_code, end.code.as_str());
+        // One deadline for all of it. What is not told by then is not told.
+        let deadline = Instant::now() + self.close_within;
+        let told = timeout_at(deadline, self.flush_and_hear_out()).await;
         if told.is_err() {
             tracing::debug!(
                 code = end.code.as_str(),
                 "the client did not answer the close frame"
             );
         }
-        self.shutdown().await;
+        self.shutdown(deadline).await;
     }
 
     /// Ends a WebSocket that went by itself.
-    pub async fn finish(mut self, gone: &Gone) {
+    pub async fn finish(mut self, gone: Gone) {
         match gone {
             Gone::Broken => {}
             Gone::Closed => {
                 // tungstenite holds its reply back until it is flushed.
                 let flushed = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await;
                 tracing::trace!(?flushed, "the client closed");
-                self.shutdown().await;
+                self.shutdown(Instant::now() + self.close_within).await;
             }
             Gone::Misbehaved(code) => {
-                self.stream
-                    .get_mut()
-                    .push_last(close_frame(*code, "protocol error"));
-                self.shutdown().await;
+                self.push_last(code, "protocol error");
+                self.shutdown(Instant::now() + self.close_within).await;
             }
             Gone::TooLarge => {
                 self.push_json(&event::disconnect(&Code::TooLarge.into()));
-                let code = Code::TooLarge.close().unwrap_or(1009);
-                self.stream
-                    .get_mut()
-                    .push_last(close_frame(code, Code::TooLarge.as_str()));
-                self.shutdown().await;
+                self.push_last(
+                    Code::TooLarge.close().unwrap_or(1009),
+                    Code::TooLarge.as_str(),
+                );
+                self.shutdown(Instant::now() + self.close_within).await;
             }
             Gone::Stalled => self.close(&Code::Slow.into()).await,
         }
+    }
+
+    fn push_last(&mut self, code: u16, reason: &str) {
+        self.stream
+            .get_mut()
+            .outbound
+            .push_last(close_frame(code, reason));
     }
 
     /// Writes everything and reads until the client closes.
@@ -207,14 +270,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Writes what is left, closes our side, and reads until the client closed its own: a connection that is dropped with
     /// bytes unread is reset, and the reset can overtake the close frame.
-    async fn shutdown(&mut self) {
-        let closed = timeout(self.close_wait, async {
-            self.stream.get_mut().shutdown().await?;
+    async fn shutdown(&mut self, deadline: Instant) {
+        let closed = timeout_at(deadline, async {
+            let adapter = self.stream.get_mut();
+            adapter.shutdown().await?;
             let mut scratch = [0; READ_BYTES];
-            let io = self.stream.get_mut().io();
             // Bounded, so that a client that goes on sending cannot keep us.
             for _ in 0..1024 {
-                if io.read(&mut scratch).await? == 0 {
+                if adapter.io().read(&mut scratch).await? == 0 {
                     break;
                 }
             }
@@ -231,27 +294,8 @@ fn gone(error: &Error) -> Gone {
         Error::ConnectionClosed | Error::AlreadyClosed => Gone::Closed,
         Error::Capacity(CapacityError::MessageTooLong { .. }) => Gone::TooLarge,
         Error::Utf8(_) => Gone::Misbehaved(1007),
-        Error::Protocol(
-            tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        ) => Gone::Broken,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Gone::Broken,
         Error::Protocol(_) => Gone::Misbehaved(1002),
         _ => Gone::Broken,
     }
-}
-
-fn text_frame(json: &[u8]) -> Bytes {
-    let (head, head_bytes) = frame_head(json.len());
-    let mut frame = Vec::with_capacity(head_bytes + json.len());
-    frame.extend_from_slice(&head[..head_bytes]);
-    frame.extend_from_slice(json);
-    frame.into()
-}
-
-/// A close frame (RFC 6455, section 5.5.1). Reasons are codes of the table, well below the 123 bytes that fit.
-fn close_frame(code: u16, reason: &str) -> Bytes {
-    let mut frame = Vec::with_capacity(4 + reason.len());
-    frame.extend_from_slice(&[0x88, 2 + reason.len() as u8]);
-    frame.extend_from_slice(&code.to_be_bytes());
-    frame.extend_from_slice(reason.as_bytes());
-    frame.into()
 }

@@ -111,9 +111,18 @@ impl Naive {
         })
     }
 
+    /// How many channels were ever published to. Those that are only attended have no state.
+    pub fn with_state(&self) -> usize {
+        self.lives.values().filter(|life| life.head() > 0).count()
+    }
+
     /// The channels of which the next one to be forgotten is one: the longest idle that nobody attends.
     pub fn next_to_forget(&self) -> Vec<ChannelName> {
-        let idle = || self.lives.iter().filter(|(_, life)| life.audience == 0);
+        let idle = || {
+            self.lives
+                .iter()
+                .filter(|(_, life)| life.audience == 0 && life.head() > 0)
+        };
         let longest = idle().map(|(_, life)| life.active).min();
         idle()
             .filter(|(_, life)| Some(life.active) == longest)

@@ -101,7 +101,7 @@ impl World {
     /// What holds at any time.
     pub fn check(&self) {
         let (channels, bytes) = self.bus.totals();
-        assert_eq!(channels, self.naive.lives.len(), "channels with state");
+        assert_eq!(channels, self.naive.with_state(), "channels with state");
         assert!(
             bytes <= self.naive.bounds.bytes_max,
             "{bytes} bytes are kept"
@@ -148,11 +148,13 @@ impl World {
             return;
         }
         let is_tight = bytes_before + payload.len() + ENVELOPE_BYTES_MAX > self.bytes_max();
+        if answer.is_ok() {
+            // It was made before any room was made, so it has the epoch from before.
+            self.naive.life_or_new(name);
+        }
         let has_room = self.forget_for(name, answer, is_tight);
         match answer {
             Ok(position) => {
-                // It was made before room was made, so it has the epoch from before.
-                self.naive.life_or_new(name);
                 if is_tight {
                     self.see_forgotten(name);
                 }
@@ -192,12 +194,13 @@ impl World {
         is_tight: bool,
     ) -> bool {
         let lives = &self.naive.lives;
-        if lives.contains_key(name) || lives.len() < self.naive.bounds.channels_max {
+        let has_state = lives.get(name).is_some_and(|life| life.head() > 0);
+        if has_state || self.naive.with_state() < self.naive.bounds.channels_max {
             return true;
         }
         let candidates = self.naive.next_to_forget();
         let gone: Vec<ChannelName> = (lives.iter())
-            .filter(|(name, life)| self.head(name) != life.at(life.head()))
+            .filter(|(other, life)| *other != name && self.head(other) != life.at(life.head()))
             .map(|(name, _)| name.clone())
             .collect();
         if candidates.is_empty() || gone.is_empty() {
@@ -210,8 +213,7 @@ impl World {
         let first = gone.iter().find(|name| candidates.contains(name));
         let first = first.unwrap_or_else(|| panic!("{gone:?} are not the longest idle"));
         self.naive.lives.remove(first);
-        let epoch = answer.map_or_else(|_| vacant_epoch(&self.bus), |position| position.epoch);
-        self.naive.see_epoch(epoch, true);
+        self.naive.see_epoch(vacant_epoch(&self.bus), true);
         true
     }
 

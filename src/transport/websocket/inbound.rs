@@ -1,0 +1,282 @@
+//! What comes in, before tungstenite sees it: masking is enforced, compressed messages are inflated, and long frames are
+//! passed on in short pieces, so that tungstenite's buffer stays small. tungstenite keeps the rest of RFC 6455: fragments,
+//! control frames, UTF-8.
+//!
+//! Between messages it holds no memory.
+
+use std::io::Cursor;
+
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::deflate::{InflateError, inflate};
+use super::socket::Gone;
+use crate::bus::publication::frame_head;
+
+/// The payload of the frames that tungstenite gets. Its read buffer holds one.
+const PIECE_BYTES: usize = 480;
+/// Decoding pauses when this much waits for tungstenite, so that a few bytes of compressed messages do not become many.
+const READY_BYTES: usize = 4096;
+/// The longest payload of a control frame (RFC 6455, section 5.5).
+const CONTROL_BYTES_MAX: u64 = 125;
+
+/// The inbound half of a WebSocket.
+#[derive(Debug)]
+pub struct Inbound {
+    /// What came in and was not decoded yet.
+    raw: Vec<u8>,
+    raw_at: usize,
+    /// What is decoded and waits for tungstenite.
+    ready: Vec<u8>,
+    ready_at: usize,
+    frame: Option<Frame>,
+    /// A compressed message that is not complete: its opcode and what there is of it.
+    compressed: Option<(u8, Vec<u8>)>,
+    takes_deflate: bool,
+    message_bytes_max: usize,
+}
+
+/// A frame of a message whose payload is coming in.
+#[derive(Debug)]
+struct Frame {
+    left: u64,
+    mask: [u8; 4],
+    mask_at: usize,
+    fin: bool,
+    /// The opcode of the next piece: that of the frame, then continuation.
+    opcode: u8,
+    compressed: bool,
+}
+
+impl Inbound {
+    /// Nothing came in yet.
+    pub fn new(takes_deflate: bool, message_bytes_max: usize) -> Self {
+        Self {
+            raw: Vec::new(),
+            raw_at: 0,
+            ready: Vec::new(),
+            ready_at: 0,
+            frame: None,
+            compressed: None,
+            takes_deflate,
+            message_bytes_max,
+        }
+    }
+
+    /// Takes in what was read.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.raw.drain(..self.raw_at);
+        self.raw_at = 0;
+        self.raw.extend_from_slice(bytes);
+    }
+
+    /// Moves decoded bytes to `output`, and says how many.
+    ///
+    /// # Errors
+    /// What the client did wrong.
+    pub fn take(&mut self, output: &mut impl bytes::BufMut) -> Result<usize, Gone> {
+        while self.ready_at == self.ready.len() {
+            self.ready.clear();
+            self.ready_at = 0;
+            if !self.decode()? {
+                self.release();
+                return Ok(0);
+            }
+        }
+        let ready = &self.ready[self.ready_at..];
+        let count = ready.len().min(output.remaining_mut());
+        output.put_slice(&ready[..count]);
+        self.ready_at += count;
+        Ok(count)
+    }
+
+    /// Gives back what is not needed while nothing comes in.
+    fn release(&mut self) {
+        self.ready = Vec::new();
+        if self.raw_at == self.raw.len() {
+            self.raw = Vec::new();
+            self.raw_at = 0;
+        }
+    }
+
+    /// Decodes until something is ready for tungstenite. False if more has to come in first.
+    fn decode(&mut self) -> Result<bool, Gone> {
+        while self.ready.len() < READY_BYTES {
+            let went_on = match self.frame.take() {
+                Some(frame) => self.payload(frame)?,
+                None => self.head()?,
+            };
+            if !went_on {
+                break;
+            }
+        }
+        Ok(!self.ready.is_empty())
+    }
+
+    /// Reads the head of a frame; of a control frame, the whole.
+    fn head(&mut self) -> Result<bool, Gone> {
+        let rest = &self.raw[self.raw_at..];
+        let mut cursor = Cursor::new(rest);
+        let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Gone::Misbehaved(1002))?;
+        let Some((header, length)) = parsed else {
+            return Ok(false);
+        };
+        let head_bytes = cursor.position() as usize;
+        let Some(mask) = header.mask else {
+            return Err(Gone::Misbehaved(1002));
+        };
+        match header.opcode {
+            OpCode::Control(control) => {
+                if length > CONTROL_BYTES_MAX
+                    || header.rsv1
+                    || header.rsv2
+                    || header.rsv3
+                    || !header.is_final
+                {
+                    return Err(Gone::Misbehaved(1002));
+                }
+                self.control(control, head_bytes, length as usize, mask)
+            }
+            OpCode::Data(data) => {
+                let frame = self.data_frame(&header, data, length, mask)?;
+                self.raw_at += head_bytes;
+                self.frame = Some(frame);
+                Ok(true)
+            }
+        }
+    }
+
+    fn control(
+        &mut self,
+        control: Control,
+        head_bytes: usize,
+        length: usize,
+        mask: [u8; 4],
+    ) -> Result<bool, Gone> {
+        let begin = self.raw_at + head_bytes;
+        if self.raw.len() < begin + length {
+            return Ok(false);
+        }
+        let payload = &mut self.raw[begin..begin + length];
+        unmask(payload, mask, 0);
+        let (head, head_bytes) = frame_head(0x80 | u8::from(OpCode::Control(control)), length);
+        self.ready.extend_from_slice(&head[..head_bytes]);
+        self.ready.extend_from_slice(payload);
+        self.raw_at = begin + length;
+        Ok(true)
+    }
+
+    /// Checks the head of a frame of a message. What tungstenite checks anyway is left to it.
+    fn data_frame(
+        &mut self,
+        header: &FrameHeader,
+        data: Data,
+        length: u64,
+        mask: [u8; 4],
+    ) -> Result<Frame, Gone> {
+        let continues = matches!(data, Data::Continue);
+        // RSV1 stands on the first frame of a compressed message only (RFC 7692, section 6).
+        let misplaced = header.rsv1 && (continues || !self.takes_deflate);
+        let interrupts = self.compressed.is_some() && !continues;
+        if misplaced || interrupts || header.rsv2 || header.rsv3 {
+            return Err(Gone::Misbehaved(1002));
+        }
+        let so_far = self.compressed.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        if length > (self.message_bytes_max - so_far.min(self.message_bytes_max)) as u64 {
+            return Err(Gone::TooLarge);
+        }
+        let opcode = u8::from(OpCode::Data(data));
+        if header.rsv1 {
+            self.compressed = Some((opcode, Vec::new()));
+        }
+        let compressed = self.compressed.is_some();
+        Ok(Frame {
+            left: length,
+            mask,
+            mask_at: 0,
+            fin: header.is_final,
+            opcode,
+            compressed,
+        })
+    }
+
+    /// Passes on what there is of a frame's payload.
+    fn payload(&mut self, mut frame: Frame) -> Result<bool, Gone> {
+        let available = (self.raw.len() - self.raw_at) as u64;
+        if frame.left > 0 && available == 0 {
+            self.frame = Some(frame);
+            return Ok(false);
+        }
+        let limit = if frame.compressed {
+            u64::MAX
+        } else {
+            PIECE_BYTES as u64
+        };
+        let count = frame.left.min(available).min(limit) as usize;
+        let chunk = &mut self.raw[self.raw_at..self.raw_at + count];
+        unmask(chunk, frame.mask, frame.mask_at);
+        frame.mask_at += count;
+        frame.left -= count as u64;
+        let ends = frame.left == 0;
+        match &mut self.compressed {
+            Some((_, bytes)) => bytes.extend_from_slice(chunk),
+            None => push_piece(&mut self.ready, frame.opcode, ends && frame.fin, chunk),
+        }
+        self.raw_at += count;
+        if !ends {
+            frame.opcode = 0;
+            self.frame = Some(frame);
+        } else if frame.fin {
+            self.inflate()?;
+        }
+        Ok(true)
+    }
+
+    /// Passes on the compressed message that is complete now, if there is one.
+    fn inflate(&mut self) -> Result<(), Gone> {
+        let Some((opcode, bytes)) = self.compressed.take() else {
+            return Ok(());
+        };
+        let message = inflate(&bytes, self.message_bytes_max).map_err(|error| match error {
+            InflateError::TooLarge => Gone::TooLarge,
+            InflateError::Corrupt => Gone::Misbehaved(1007),
+        })?;
+        let count = message.len().div_ceil(PIECE_BYTES).max(1);
+        for i in 0..count {
+            let piece = &message[i * PIECE_BYTES..message.len().min((i + 1) * PIECE_BYTES)];
+            push_piece(
+                &mut self.ready,
+                if i == 0 { opcode } else { 0 },
+                i + 1 == count,
+                piece,
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Adds an unmasked frame.
+fn push_piece(ready: &mut Vec<u8>, opcode: u8, fin: bool, payload: &[u8]) {
+    let (head, head_bytes) = frame_head(opcode | if fin { 0x80 } else { 0 }, payload.len());
+    ready.extend_from_slice(&head[..head_bytes]);
+    ready.extend_from_slice(payload);
+}
+
+/// Takes the mask off (RFC 6455, section 5.3). `at` is how much of the payload came before.
+fn unmask(bytes: &mut [u8], mask: [u8; 4], at: usize) {
+    let mask = [
+        mask[at % 4],
+        mask[(at + 1) % 4],
+        mask[(at + 2) % 4],
+        mask[(at + 3) % 4],
+    ];
+    for chunk in bytes.chunks_mut(4) {
+        chunk
+            .iter_mut()
+            .zip(mask)
+            .for_each(|(byte, key)| *byte ^= key);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! What goes out: a queue of shared frames, written in as few calls as the socket allows.
+//!
+//! Every entry is a whole frame, so frames never interleave. Control frames go before the messages that wait, at the next
+//! end of a frame: a ping is answered in the middle of a backlog, and between the fragments of a long message.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+
+/// The most slices of one write. Linux takes 1024; past 64 nothing is gained.
+const SLICES_MAX: usize = 64;
+/// How much is copied together for a socket that takes one slice at a time.
+const COPY_BYTES_MAX: usize = 16 * 1024;
+
+/// What a frame costs beyond its bytes: its place in the queue and its allocation.
+const FRAME_COST_BYTES: usize = 64;
+
+/// The outbound half of a WebSocket.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    frames: VecDeque<Bytes>,
+    /// How much of the first frame is written.
+    written: usize,
+    bytes: usize,
+    /// How many control frames stand before the messages.
+    controls: usize,
+    /// True if the first frame is a message of which a part is written.
+    message_begun: bool,
+    /// After our close frame nothing may follow (RFC 6455, section 5.5.1).
+    closed: bool,
+}
+
+impl Outbound {
+    /// Queues a frame of a message.
+    pub fn push(&mut self, frame: Bytes) {
+        if !self.closed {
+            self.bytes += frame.len() + FRAME_COST_BYTES;
+            self.frames.push_back(frame);
+        }
+    }
+
+    /// Queues a control frame before the messages.
+    pub fn push_control(&mut self, frame: Bytes) {
+        if !self.closed {
+            self.bytes += frame.len() + FRAME_COST_BYTES;
+            self.frames
+                .insert(usize::from(self.message_begun) + self.controls, frame);
+            self.controls += 1;
+        }
+    }
+
+    /// Queues the last frame; what is pushed later is dropped.
+    pub fn push_last(&mut self, frame: Bytes) {
+        self.push(frame);
+        self.closed = true;
+    }
+
+    /// True if nothing waits to be written.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// What waits to be written, in bytes of memory: a pong of two bytes takes a place in the queue, too.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Writes what one call takes. Returns how much; nothing if the queue is empty. Cancel safe.
+    pub fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.frames.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let written = if self.frames.len() > 1 && !io.is_write_vectored() {
+            ready!(Pin::new(io).poll_write(cx, &self.copied()))?
+        } else {
+            ready!(self.poll_write_vectored(io, cx))?
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.advance(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored<S: AsyncWrite + Unpin>(
+        &self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut used = 0;
+        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+            *slice = IoSlice::new(if used == 0 {
+                &frame[self.written..]
+            } else {
+                frame
+            });
+            used += 1;
+        }
+        Pin::new(io).poll_write_vectored(cx, &slices[..used])
+    }
+
+    /// The front of the queue in one piece.
+    fn copied(&self) -> Vec<u8> {
+        let mut copy = Vec::with_capacity(self.bytes.min(COPY_BYTES_MAX));
+        for (i, frame) in self.frames.iter().enumerate() {
+            let rest = if i == 0 {
+                &frame[self.written..]
+            } else {
+                frame
+            };
+            let fits = rest.len().min(COPY_BYTES_MAX - copy.len());
+            copy.extend_from_slice(&rest[..fits]);
+            if copy.len() == COPY_BYTES_MAX {
+                break;
+            }
+        }
+        copy
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        written += self.written;
+        while let Some(first) = self.frames.front().filter(|first| first.len() <= written) {
+            written -= first.len();
+            self.frames.pop_front();
+            self.bytes -= FRAME_COST_BYTES;
+            if self.message_begun {
+                self.message_begun = false;
+            } else {
+                self.controls = self.controls.saturating_sub(1);
+            }
+        }
+        self.written = written;
+        self.message_begun = written > 0 && (self.message_begun || self.controls == 0);
+        if self.frames.is_empty() {
+            // An idle socket holds no queue.
+            self.frames = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a few bytes at a time.
+    struct Drip {
+        taken: Vec<u8>,
+        at_once: usize,
+        vectored: bool,
+    }
+
+    impl AsyncWrite for Drip {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let count = bytes.len().min(self.at_once);
+            self.taken.extend_from_slice(&bytes[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = slices
+                .iter()
+                .flat_map(|slice| slice.iter().copied())
+                .collect();
+            let count = all.len().min(self.at_once);
+            self.taken.extend_from_slice(&all[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            self.vectored
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn write(outbound: &mut Outbound, drip: &mut Drip, times: usize) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..times {
+            assert!(outbound.poll_write(drip, &mut cx).is_ready());
+        }
+    }
+
+    #[test]
+    fn control_frames_go_first_and_frames_stay_whole() {
+        for vectored in [true, false] {
+            let mut drip = Drip {
+                taken: Vec::new(),
+                at_once: 2,
+                vectored,
+            };
+            let mut outbound = Outbound::default();
+            outbound.push("AAAA".into());
+            outbound.push("BBBB".into());
+            write(&mut outbound, &mut drip, 1);
+            outbound.push_control("1".into());
+            outbound.push_control("2".into());
+            write(&mut outbound, &mut drip, 2);
+            outbound.push_control("3".into());
+            outbound.push("CC".into());
+            write(&mut outbound, &mut drip, 4);
+            assert!(outbound.is_empty() && outbound.bytes() == 0);
+            assert_eq!(
+                String::from_utf8(drip.taken).unwrap(),
+                "AAAA123BBBBCC",
+                "vectored: {vectored}"
+            );
+        }
+    }
+
+    #[test]
+    fn any_sequence_of_partial_writes_keeps_frames_whole() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..500 {
+            let mut drip = Drip {
+                taken: Vec::new(),
+                at_once: 1,
+                vectored: random.bool(),
+            };
+            let mut outbound = Outbound::default();
+            let (mut messages, mut controls) = (0_u8, 0_u8);
+            for _ in 0..40 {
+                drip.at_once = random.usize(1..9);
+                match random.u8(..3) {
+                    0 => {
+                        messages += 1;
+                        outbound.push(vec![messages; random.usize(1..6)].into());
+                    }
+                    1 => {
+                        controls += 1;
+                        outbound.push_control(vec![100 + controls; random.usize(1..6)].into());
+                    }
+                    _ => write(&mut outbound, &mut drip, 1),
+                }
+            }
+            drip.at_once = 1000;
+            write(&mut outbound, &mut drip, 2);
+            drip.taken.dedup();
+            let (controls_seen, messages_seen): (Vec<u8>, Vec<u8>) =
+                drip.taken.iter().partition(|byte| **byte > 100);
+            assert_eq!(
+                messages_seen,
+                (1..=messages).collect::<Vec<_>>(),
+                "each message once, whole, in order"
+            );
+            assert_eq!(controls_seen, (101..=100 + controls).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn nothing_follows_the_last_frame() {
+        let mut outbound = Outbound::default();
+        outbound.push_last("bye".into());
+        outbound.push("late".into());
+        outbound.push_control("late".into());
+        assert_eq!(outbound.bytes(), 3 + FRAME_COST_BYTES);
+    }
+}
