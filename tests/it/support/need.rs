@@ -31,6 +31,14 @@ pub fn node(script: &str) -> Option<Command> {
     Some(command)
 }
 
+/// The runner of the Autobahn WebSocket suite.
+pub fn autobahn() -> Option<Command> {
+    let runner = runs("python3").filter(|_| tools().join("autobahn/stamp").exists());
+    let mut command = have("the Autobahn suite", runner)?;
+    command.arg(tests().join("autobahn/run"));
+    Some(command)
+}
+
 fn have(name: &str, command: Option<Command>) -> Option<Command> {
     if command.is_none() {
         let thread = std::thread::current();

@@ -116,7 +116,8 @@ impl Program {
         serde_json::from_str(line).unwrap_or_else(|error| self.fail(&format!("{error} in {line}")))
     }
 
-    fn fail(&self, what: &str) -> ! {
+    /// Fails the test, with all that the program printed.
+    pub fn fail(&self, what: &str) -> ! {
         panic!(
             "{} {what}; it printed:\n{}",
             self.command,
