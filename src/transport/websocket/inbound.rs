@@ -34,6 +34,8 @@ pub struct Inbound {
     compressed: Option<(u8, Vec<u8>)>,
     takes_deflate: bool,
     message_bytes_max: usize,
+    /// What the client did wrong after what is ready.
+    fault: Option<Gone>,
 }
 
 /// A frame of a message whose payload is coming in.
@@ -60,6 +62,7 @@ impl Inbound {
             compressed: None,
             takes_deflate,
             message_bytes_max,
+            fault: None,
         }
     }
 
@@ -101,13 +104,23 @@ impl Inbound {
 
     /// Decodes until something is ready for tungstenite. False if more has to come in first.
     fn decode(&mut self) -> Result<bool, Gone> {
+        if let Some(gone) = self.fault {
+            return Err(gone);
+        }
         while self.ready.len() < READY_BYTES {
             let went_on = match self.frame.take() {
-                Some(frame) => self.payload(frame)?,
-                None => self.head()?,
+                Some(frame) => self.payload(frame),
+                None => self.head(),
             };
-            if !went_on {
-                break;
+            match went_on {
+                Ok(true) => {}
+                Ok(false) => break,
+                // What came before the fault is a good message, and is passed on first.
+                Err(gone) if !self.ready.is_empty() => {
+                    self.fault = Some(gone);
+                    break;
+                }
+                Err(gone) => return Err(gone),
             }
         }
         Ok(!self.ready.is_empty())

@@ -179,3 +179,13 @@ fn many_small_bombs_are_inflated_one_at_a_time() {
     }
     assert_eq!(messages(&output).len(), 100);
 }
+
+#[test]
+fn what_came_before_a_fault_is_passed_on_first() {
+    let mut inbound = Inbound::new(true, MAX);
+    inbound.feed(&[masked(0x81, b"good"), masked(0x83, b"bad")].concat());
+    let mut output = Vec::new();
+    assert!(inbound.take(&mut output).unwrap() > 0);
+    assert_eq!(messages(&output), [(1, b"good".to_vec())]);
+    assert_eq!(inbound.take(&mut output), Err(Gone::Misbehaved(1002)));
+}
