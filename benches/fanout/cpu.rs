@@ -97,7 +97,7 @@ pub fn measure(place: &Place, transports: &[Kind], quick: bool) -> Result<Table>
         Way {
             name: "bursts of 64",
             burst: 64,
-            rounds: 4,
+            rounds: 3,
         },
     ];
     for kind in transports {
@@ -134,7 +134,7 @@ fn compare(
     let micros = |cpu: Duration| cpu.as_secs_f64() * 1e6 / deliveries;
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     // The first turn warms up.
-    for turn in 0..=if quick { 3 } else { 9 } {
+    for turn in 0..=if quick { 3 } else { 7 } {
         let burst = way.burst as u64;
         let our = micros(rig.run(way.rounds, &commands, burst, burst)?);
         let their = micros(send(reference, readers, way)?);

@@ -62,7 +62,7 @@ pub fn measure(place: &Place, files: usize, quick: bool) -> Result<Table> {
     }
     let mut costs = vec![Vec::new(); shapes.len()];
     // The first turn warms up.
-    for turn in 0..=if quick { 3 } else { 9 } {
+    for turn in 0..=if quick { 3 } else { 5 } {
         for (i, (shape, rig)) in shapes.iter().zip(&mut rigs).enumerate() {
             let cost = shape.run(rig)?;
             if turn > 0 {

@@ -15,6 +15,8 @@ mod server;
 mod table;
 mod wire;
 
+use std::time::Instant;
+
 use clap::{Parser, Subcommand, ValueEnum};
 
 use process::Place;
@@ -93,6 +95,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
+    let begin = Instant::now();
     let files = rlimit::increase_nofile_limit(32_768)?;
     let place = Place::find(options.unpinned);
     place.take_for_load()?;
@@ -112,5 +115,6 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     if options.wants(Part::Memory) {
         memory::measure(&place, &options.transports(), options.quick)?.print();
     }
+    println!("\nmeasured in {} s", begin.elapsed().as_secs());
     Ok(())
 }

@@ -125,7 +125,7 @@ impl Process {
 
     /// Its resident memory once that has not changed for a while.
     pub fn resident_settled(&self) -> Result<u64> {
-        const QUIET: Duration = Duration::from_secs(2);
+        const QUIET: Duration = Duration::from_millis(1500);
         const AT_MOST: Duration = Duration::from_secs(8);
         let (start, mut since) = (Instant::now(), Instant::now());
         let mut resident = self.resident()?;

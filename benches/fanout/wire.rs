@@ -6,6 +6,7 @@ use clap::ValueEnum;
 /// How a subscriber is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
+    #[value(name = "websocket")]
     WebSocket,
     Sse,
     Longpoll,
