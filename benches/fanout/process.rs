@@ -78,7 +78,7 @@ fn allowed_cores() -> Option<(usize, usize)> {
         .split([',', '-'])
         .filter_map(|core| core.parse().ok());
     let first = cores.next()?;
-    Some((first, cores.last()?))
+    Some((first, cores.next_back()?))
 }
 
 /// A child that listens, and is ended when this is dropped.
