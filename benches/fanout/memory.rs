@@ -1,0 +1,85 @@
+//! Resident memory for each connection: idle ones of each kind, and WebSockets after a large message each way.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::crowd::Crowd;
+use crate::process::{Place, Process};
+use crate::publisher::{Publisher, TEXT_BYTES, publish};
+use crate::table::Table;
+use crate::wire::Kind;
+
+const LARGE_BYTES: usize = 60_000;
+/// Messages go from the history after this, so that what is left is the connections'.
+const HISTORY_S: u32 = 2;
+
+/// All kinds, and the large messages.
+pub fn measure(place: &Place, transports: &[Kind], quick: bool) -> Result<Table> {
+    let header = ["", "connections", "KiB", "ratio to before"];
+    let mut table = Table::new("Resident memory of the server for each connection", &header);
+    let (idle, large) = if quick { (1000, 200) } else { (5000, 1000) };
+    for kind in transports {
+        let each = idle_connections(place, *kind, idle)?;
+        let kind = format!("{}, idle", kind.name());
+        table.row([kind, idle.to_string(), kib(each), String::new()]);
+    }
+    if transports.contains(&Kind::WebSocket) {
+        let (before, after) = large_messages(place, large)?;
+        let count = large.to_string();
+        let name = "WebSocket, before the large messages".to_owned();
+        table.row([name, count.clone(), kib(before), String::new()]);
+        let ratio = format!("{:.2}", after / before);
+        let name = format!("WebSocket, after {LARGE_BYTES} bytes each way");
+        table.row([name, count, kib(after), ratio]);
+    }
+    Ok(table)
+}
+
+/// Bytes for each of many idle connections. In the end a message reaches all of them: they were there.
+fn idle_connections(place: &Place, kind: Kind, count: usize) -> Result<f64> {
+    let process = warm(place)?;
+    let before = process.resident_settled()?;
+    let mut crowd = Crowd::connect(process.address, kind, count, |_| "idle".to_owned())?;
+    let each = grown(&process, before, count)?;
+    let mut publisher = Publisher::connect(process.address)?;
+    publisher.send(&publish("idle", TEXT_BYTES))?;
+    crowd.wait_for(1)?;
+    Ok(each)
+}
+
+/// Bytes for each connection before and after everybody published to a channel of its own, and received that.
+fn large_messages(place: &Place, count: usize) -> Result<(f64, f64)> {
+    let process = warm(place)?;
+    let empty = process.resident_settled()?;
+    let channel = |index| format!("own-{index}");
+    let mut crowd = Crowd::connect(process.address, Kind::WebSocket, count, channel)?;
+    let before = grown(&process, empty, count)?;
+    for index in 0..count {
+        crowd.say(index, &publish(&channel(index), LARGE_BYTES))?;
+        crowd.serve()?;
+    }
+    crowd.wait_until(|reader| reader.messages == 1 && reader.others == 2)?;
+    sleep(Duration::from_secs(2 * u64::from(HISTORY_S)));
+    let after = grown(&process, empty, count)?;
+    Ok((before, after))
+}
+
+/// A gateway that has served somebody before.
+fn warm(place: &Place) -> Result<Process> {
+    let process = Process::start(place, &["server", &HISTORY_S.to_string()])?;
+    for kind in [Kind::WebSocket, Kind::Sse, Kind::Longpoll] {
+        Crowd::connect(process.address, kind, 10, |_| "warm".to_owned())?;
+    }
+    Ok(process)
+}
+
+fn grown(process: &Process, before: u64, count: usize) -> Result<f64> {
+    let grown = process.resident_settled()?.saturating_sub(before);
+    Ok(grown as f64 / count as f64)
+}
+
+fn kib(bytes: f64) -> String {
+    format!("{:.1}", bytes / 1024.0)
+}
