@@ -1,10 +1,13 @@
 //! What all connections share.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use pin_project_lite::pin_project;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 use crate::attachments::Attachments;
@@ -75,9 +78,7 @@ impl Gateway {
 
     /// Runs a task of a connection. It is waited for when the gateway goes down, and cut at the deadline.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.cut.clone();
-        self.tasks
-            .spawn(async move { cut.run_until_cancelled(task).await.unwrap_or(()) });
+        self.tasks.spawn(Cuttable::new(task, &self.cut));
     }
 
     /// Cuts all tasks that still run.
@@ -106,6 +107,49 @@ impl Gateway {
             messages: limit.unwrap_or(limits.page_messages),
             bytes: limits.page_bytes_max,
         }
+    }
+}
+
+pin_project! {
+    /// A task that ends when the gateway is cut. One of these is there for every connection, so it holds the task once,
+    /// and looks at the token without waking up its list each time.
+    struct Cuttable<F> {
+        #[pin]
+        task: F,
+        #[pin]
+        cut: WaitForCancellationFutureOwned,
+        token: CancellationToken,
+        is_registered: bool,
+    }
+}
+
+impl<F> Cuttable<F> {
+    fn new(task: F, token: &CancellationToken) -> Self {
+        Self {
+            task,
+            cut: token.clone().cancelled_owned(),
+            token: token.clone(),
+            is_registered: false,
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Cuttable<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let me = self.project();
+        if me.token.is_cancelled() {
+            return Poll::Ready(());
+        }
+        if !*me.is_registered {
+            // Once is enough: a spawned task is always woken by the same waker.
+            *me.is_registered = true;
+            if me.cut.poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        me.task.poll(cx)
     }
 }
 

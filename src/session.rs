@@ -107,6 +107,12 @@ impl Session {
         true
     }
 
+    /// Drops all subscriptions.
+    pub fn leave(&mut self) {
+        self.subscriptions.clear();
+        self.ready.clear();
+    }
+
     /// True if the session is subscribed to a channel.
     pub fn is_subscribed(&self, channel: &ChannelName) -> bool {
         self.key_of(channel).is_some()

@@ -13,10 +13,10 @@ use crate::table::{Spread, Table};
 
 // The module is private, and needs nothing but its crates. Reading and closing are not measured.
 #[allow(dead_code)]
-#[path = "../../src/transport/websocket/queue.rs"]
-mod queue;
+#[path = "../../src/transport/websocket/outbound.rs"]
+mod outbound;
 
-use queue::FrameQueue;
+use outbound::Outbound;
 
 const FRAME_BYTES: usize = 134;
 
@@ -73,7 +73,7 @@ pub fn measure(quick: bool) -> Table {
 fn nanoseconds(burst: usize) -> f64 {
     const FRAMES: usize = 4_000_000;
     let shared = Bytes::from(vec![0x81; FRAME_BYTES]);
-    let mut queue = FrameQueue::new(Sink);
+    let (mut queue, mut sink) = (Outbound::default(), Sink);
     let mut cx = Context::from_waker(Waker::noop());
     let begin = Instant::now();
     for _ in 0..FRAMES / burst {
@@ -81,7 +81,7 @@ fn nanoseconds(burst: usize) -> f64 {
             queue.push(shared.clone());
         }
         while queue.bytes() > 0 {
-            let written = queue.poll_write_some(&mut cx);
+            let written = queue.poll_write(&mut sink, &mut cx);
             assert!(matches!(written, Poll::Ready(Ok(_))), "the sink takes all");
         }
     }

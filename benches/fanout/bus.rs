@@ -118,6 +118,7 @@ fn bus() -> Bus {
         channels_max: 10,
         bytes_max: 1 << 30,
         forget_after: Duration::from_secs(300),
+        rest_after_full: Duration::ZERO,
     }));
     Bus::new(Arc::clone(&store), Broker::Memory(Memory::new(store)))
 }

@@ -27,6 +27,8 @@ fn config(age_s: u32) -> Config {
     config.history.age_s_max = Seconds::new(age_s);
     // The load does not answer pings.
     config.timeouts.heartbeat_s = Seconds::new(3600);
+    // The load reads whole messages.
+    config.websocket.fragment_bytes = 1 << 20;
     config
 }
 

@@ -10,6 +10,7 @@ mod query;
 mod receive;
 pub mod route;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use body::Body;
@@ -26,19 +27,39 @@ use crate::{history, transport::Transport};
 use ops::json_response;
 use route::{Endpoint, RouteLimits};
 
-/// Answers a request. Dropped when the client goes; nothing is left behind then.
-pub async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
-    let origin = request.headers().get(ORIGIN).cloned();
+/// The answer to a request.
+pub enum Handled {
+    /// It is there.
+    Now(Response<Body>),
+    /// It takes a while. Dropped when the client goes; nothing is left behind then.
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+/// Answers a request. What waits holds what it waits for, and nothing of the request.
+pub fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Handled {
+    // A copy, because the header is a slice of the connection's read buffer and would keep all of it.
+    let origin = request
+        .headers()
+        .get(ORIGIN)
+        .map(|origin| origin.as_bytes().to_vec());
     let (parts, body) = request.into_parts();
     // An origin that is not let in learns nothing, not even by CORS.
-    let (mut response, origin) = match door::admit(&gateway, &parts) {
-        Ok(()) => (dispatch(&gateway, parts, body).await, origin),
-        Err(problem) => (error::response(&problem), None),
+    let (handled, origin) = match door::admit(&gateway, &parts) {
+        Ok(()) => (dispatch(&gateway, parts, body), origin),
+        Err(problem) => (Handled::Now(error::response(&problem)), None),
     };
-    count_error(&gateway, &response);
-    cors::expose(response.headers_mut(), origin.as_ref());
-    response.headers_mut().insert(NOSNIFF.0, NOSNIFF.1);
-    response
+    let finish = move |mut response: Response<Body>| {
+        count_error(&gateway, &response);
+        let origin = origin
+            .and_then(|origin| HeaderValue::from_maybe_shared(bytes::Bytes::from(origin)).ok());
+        cors::expose(response.headers_mut(), origin.as_ref());
+        response.headers_mut().insert(NOSNIFF.0, NOSNIFF.1);
+        response
+    };
+    match handled {
+        Handled::Now(response) => Handled::Now(finish(response)),
+        Handled::Later(answer) => Handled::Later(Box::pin(async move { finish(answer.await) })),
+    }
 }
 
 /// Nobody may take JSON for a script.
@@ -47,24 +68,29 @@ const NOSNIFF: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("nosniff"),
 );
 
-async fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Response<Body> {
+fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Handled {
     let endpoint = match endpoint(gateway, &parts) {
         Ok(endpoint) => endpoint,
-        Err(refusal) => return *refusal,
+        Err(refusal) => return Handled::Now(*refusal),
     };
-    match endpoint {
+    Handled::Now(match endpoint {
         Endpoint::Receive(Transport::WebSocket) => receive::websocket(gateway, parts),
-        Endpoint::Receive(Transport::Sse) => receive::sse(gateway, parts).await,
-        Endpoint::Receive(Transport::LongPoll) => receive::long_poll(gateway, parts).await,
-        Endpoint::Receive(Transport::Poll) => receive::short_poll(gateway, parts),
+        Endpoint::Receive(Transport::Sse) => return receive::sse(gateway, &parts),
+        Endpoint::Receive(Transport::LongPoll) => return receive::long_poll(gateway, &parts),
+        Endpoint::Receive(Transport::Poll) => receive::short_poll(gateway, &parts),
         Endpoint::Echo => receive::echo(gateway, parts),
-        Endpoint::Publish => publish::publish(gateway, parts, body).await,
+        Endpoint::Publish => {
+            let gateway = Arc::clone(gateway);
+            return Handled::Later(Box::pin(async move {
+                publish::publish(&gateway, parts, body).await
+            }));
+        }
         Endpoint::History => history_page(gateway, &parts),
         Endpoint::Transports => ops::transports(gateway),
         Endpoint::Health => ops::health(),
         Endpoint::Ready => ops::ready(gateway),
         Endpoint::Metrics => metrics(gateway),
-    }
+    })
 }
 
 /// What the request is for, or the answer that refuses it.

@@ -11,11 +11,12 @@ use crate::auth::{Action, Principal};
 use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
-use crate::transport::poll::{self, Answer};
+use crate::transport::poll::{self, Answer, Looked};
 use crate::transport::sse::{self, SseStream};
 use crate::transport::websocket::{self, Agreement, Opening};
 use crate::transport::{Client, Transport};
 
+use super::Handled;
 use super::body::Body;
 use super::route::{Attach, Poll};
 use super::{error, etag, page_response, route, route_limits};
@@ -78,29 +79,33 @@ fn open_websocket(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Opening, Prob
 }
 
 /// `GET /v1/sse`.
-pub async fn sse(gateway: &Arc<Gateway>, parts: Parts) -> Response<Body> {
-    let opened = match open_sse(gateway, &parts) {
-        Ok((client, attachment, attach)) => {
-            // The request's buffer is free from here on: the stream may live for days.
-            drop(parts);
-            SseStream::open(gateway, &client, attachment, attach.channels, attach.starts).await
-        }
-        Err(problem) => Err(problem),
+pub fn sse(gateway: &Arc<Gateway>, parts: &Parts) -> Handled {
+    let (client, attachment, attach) = match open_sse(gateway, parts) {
+        Ok(opened) => opened,
+        Err(problem) => return Handled::Now(refuse_stream(gateway, problem)),
     };
-    match opened {
-        Ok(stream) => event_stream(Body::Sse(Box::new(stream))),
-        // An EventSource stops for good at any other status, so what passes is told on a stream that ends.
-        Err(problem)
-            if matches!(
-                problem.code,
-                Code::Shutdown | Code::Overloaded | Code::RateLimited
-            ) =>
-        {
-            gateway.metrics.count_error(problem.code);
-            event_stream(Body::full(sse::farewell(&problem.into())))
+    let gateway = Arc::clone(gateway);
+    Handled::Later(Box::pin(async move {
+        let Attach {
+            channels, starts, ..
+        } = attach;
+        match SseStream::open(&gateway, &client, attachment, channels, starts).await {
+            Ok(stream) => event_stream(Body::Sse(Box::new(stream))),
+            Err(problem) => refuse_stream(&gateway, problem),
         }
-        Err(problem) => error::response(&problem),
+    }))
+}
+
+/// An `EventSource` stops for good at any status but 200, so what passes is told on a stream that ends.
+fn refuse_stream(gateway: &Gateway, problem: Problem) -> Response<Body> {
+    if !matches!(
+        problem.code,
+        Code::Shutdown | Code::Overloaded | Code::RateLimited
+    ) {
+        return error::response(&problem);
     }
+    gateway.metrics.count_error(problem.code);
+    event_stream(Body::full(sse::farewell(&problem.into())))
 }
 
 fn open_sse(
@@ -130,20 +135,20 @@ fn event_stream(body: Body) -> Response<Body> {
 }
 
 /// `GET /v1/longpoll`.
-pub async fn long_poll(gateway: &Arc<Gateway>, parts: Parts) -> Response<Body> {
-    match open_poll(gateway, &parts) {
-        Ok(request) => {
-            // The request's buffer is free from here on: the poll may wait for a minute.
-            drop(parts);
-            answer(poll::long(gateway, request).await)
+pub fn long_poll(gateway: &Arc<Gateway>, parts: &Parts) -> Handled {
+    let looked = open_poll(gateway, parts).and_then(|request| poll::long(gateway, request));
+    match looked {
+        Ok(Looked::Found(found)) => Handled::Now(answer(Ok(found))),
+        Ok(Looked::Waits(waiting)) => {
+            Handled::Later(Box::pin(async move { answer(waiting.run().await) }))
         }
-        Err(problem) => error::response(&problem),
+        Err(problem) => Handled::Now(error::response(&problem)),
     }
 }
 
 /// `GET /v1/poll`.
-pub fn short_poll(gateway: &Arc<Gateway>, parts: Parts) -> Response<Body> {
-    answer(open_poll(gateway, &parts).map(|request| poll::short(gateway, request)))
+pub fn short_poll(gateway: &Arc<Gateway>, parts: &Parts) -> Response<Body> {
+    answer(open_poll(gateway, parts).map(|request| poll::short(gateway, request)))
 }
 
 fn open_poll(gateway: &Gateway, parts: &Parts) -> Result<poll::Request, Problem> {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::guard::{AnswerGuard, GuardedIo, Phase};
 use super::preface::{self, Version};
 use crate::gateway::Gateway;
-use crate::http::{Body, handle};
+use crate::http::{Body, Handled, handle};
 
 /// A place among the sockets, given back when the connection closes.
 #[derive(Debug)]
@@ -51,25 +51,41 @@ impl Drop for SocketPermit {
 }
 
 /// Serves a connection until it closes. After `closing` no further request is taken.
-pub async fn serve(
+pub fn serve(
     gateway: Arc<Gateway>,
     stream: TcpStream,
     permit: SocketPermit,
     closing: CancellationToken,
-) {
+) -> impl Future<Output = ()> + Send {
+    let opening = Box::pin(open(gateway, stream, permit, closing));
+    async move {
+        // What opening took is given back here; a connection may live for days.
+        let Some(served) = opening.await else { return };
+        if let Err(error) = served.await {
+            // Clients that leave early, time-outs and malformed heads: ordinary, and none of our doing.
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}
+
+async fn open(
+    gateway: Arc<Gateway>,
+    stream: TcpStream,
+    permit: SocketPermit,
+    closing: CancellationToken,
+) -> Option<Served> {
     set_options(&stream, &gateway);
     let timeouts = &gateway.config.timeouts;
     let phase = Arc::new(Phase::default());
     let (head_within, stall_after) = (timeouts.head_s.duration(), timeouts.stall_s.duration());
     let io = GuardedIo::new(stream, Arc::clone(&phase), head_within, stall_after, permit);
-    let outcome = match preface::peek(io).await {
-        Ok((Version::Http1, io)) => http1(gateway, io, phase, closing).await,
-        Ok((Version::Http2, io)) => http2(gateway, io, phase, closing).await,
-        Err(error) => return tracing::debug!(%error, "the client said nothing"),
-    };
-    if let Err(error) = outcome {
-        // Clients that leave early, time-outs and malformed heads: ordinary, and none of our doing.
-        tracing::debug!(%error, "connection ended");
+    match preface::peek(io).await {
+        Ok((Version::Http1, io)) => Some(http1(gateway, io, phase, closing)),
+        Ok((Version::Http2, io)) => Some(http2(gateway, io, phase, closing)),
+        Err(error) => {
+            tracing::debug!(%error, "the client said nothing");
+            None
+        }
     }
 }
 
@@ -187,9 +203,8 @@ fn answer(
     request: Request<Incoming>,
 ) -> Answering {
     let answering = phase.answering();
-    Box::pin(async move {
-        let version = request.version();
-        let mut response = handle(gateway, request).await;
+    let version = request.version();
+    let finish = move |mut response: Response<Body>| {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             phase.upgraded();
         } else if closing.is_cancelled() && version < http::Version::HTTP_2 {
@@ -198,7 +213,11 @@ fn answer(
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(|body| Answer { body, answering }))
-    })
+    };
+    match handle(gateway, request) {
+        Handled::Now(response) => Box::pin(std::future::ready(finish(response))),
+        Handled::Later(answer) => Box::pin(async move { finish(answer.await) }),
+    }
 }
 
 /// A body that tells the connection when it is done.

@@ -10,6 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What is read at first. Most request heads fit, and hyper then gets them in one piece: a head in two pieces makes it
+/// double its buffer, for the life of the connection.
+const FIRST_READ_BYTES: usize = 4096;
+
 /// The HTTP that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -24,17 +28,18 @@ pub enum Version {
 /// # Errors
 /// What the connection says.
 pub async fn peek<S: AsyncRead + Unpin>(mut io: S) -> io::Result<(Version, Peeked<S>)> {
-    let mut seen = Vec::with_capacity(PREFACE.len());
-    while PREFACE.starts_with(&seen) && seen.len() < PREFACE.len() {
-        let missing = PREFACE.len() - seen.len();
-        if (&mut io).take(missing as u64).read_buf(&mut seen).await? == 0 {
-            break;
+    let mut seen = Vec::with_capacity(FIRST_READ_BYTES);
+    let version = loop {
+        let common = seen.len().min(PREFACE.len());
+        if seen[..common] != PREFACE[..common] {
+            break Version::Http1;
         }
-    }
-    let version = if seen == PREFACE {
-        Version::Http2
-    } else {
-        Version::Http1
+        if common == PREFACE.len() {
+            break Version::Http2;
+        }
+        if io.read_buf(&mut seen).await? == 0 {
+            break Version::Http1;
+        }
     };
     Ok((version, Peeked { io, seen, at: 0 }))
 }

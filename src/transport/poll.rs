@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::attachments::Attachment;
 use crate::bus::{Batch, Budget, ChannelName, Item, Position, Reader, Start, cursor};
 use crate::code::Code;
 use crate::gateway::Gateway;
@@ -78,11 +79,31 @@ pub fn short(gateway: &Gateway, request: Request) -> Answer {
     )
 }
 
-/// Reads, and if there is nothing, waits once. Dropping it leaves nothing behind.
+/// What a long poll finds at its first look.
+#[derive(Debug)]
+pub enum Looked {
+    /// Something, or it may not wait.
+    Found(Answer),
+    /// Nothing yet.
+    Waits(Waiting),
+}
+
+/// A long poll that waits, once. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct Waiting {
+    gateway: Arc<Gateway>,
+    attachment: Attachment,
+    channels: Vec<ChannelName>,
+    starts: Vec<Start>,
+    budget: Budget,
+    wait: Duration,
+}
+
+/// Reads once, and says whether there is anything to wait for.
 ///
 /// # Errors
-/// The problem that ended the wait, or that nobody may wait now.
-pub async fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Answer, Problem> {
+/// The problem that keeps anybody from waiting now.
+pub fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Looked, Problem> {
     let Request {
         channels,
         starts,
@@ -92,40 +113,58 @@ pub async fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Answer, Pr
     } = request;
     let (positions, batch) = look(gateway, &channels, &starts, budget);
     if !batch.items.is_empty() || wait.is_zero() {
-        return Ok(page(
+        let found = page(
             &gateway.metrics,
             Transport::LongPoll,
             &channels,
             &positions,
             batch,
-        ));
+        );
+        return Ok(Looked::Found(found));
     }
-    let mut attachment = gateway.attachments.enter(Transport::LongPoll)?;
+    let attachment = gateway.attachments.enter(Transport::LongPoll)?;
     // The look pinned every `now`, so what was published since is not missed.
-    let pinned: Vec<Start> = positions.into_iter().map(Start::After).collect();
-    let signal = Arc::clone(attachment.signal());
-    let mut session = Session::open(gateway.bus.clone(), signal, &channels, &pinned).await?;
-    let batch = match timeout(wait, session.next(budget)).await {
-        Ok(Ok(batch)) => batch,
-        Err(_) => Batch::default(),
-        // The client comes back by itself, and learns then where to: an empty page is answer enough.
-        Ok(Err(end)) if end.code == Code::Shutdown => {
-            attachment.ended(end.code);
-            Batch::default()
-        }
-        Ok(Err(end)) => {
-            attachment.ended(end.code);
-            return Err(end.into());
-        }
-    };
-    let positions: Vec<Position> = session.readers().map(|reader| reader.position).collect();
-    Ok(page(
-        &gateway.metrics,
-        Transport::LongPoll,
-        &channels,
-        &positions,
-        batch,
-    ))
+    let starts = positions.into_iter().map(Start::After).collect();
+    Ok(Looked::Waits(Waiting {
+        gateway: Arc::clone(gateway),
+        attachment,
+        channels,
+        starts,
+        budget,
+        wait,
+    }))
+}
+
+impl Waiting {
+    /// Waits for something, or for the time to run out.
+    ///
+    /// # Errors
+    /// The problem that ended the wait.
+    pub async fn run(mut self) -> Result<Answer, Problem> {
+        let signal = Arc::clone(self.attachment.signal());
+        let bus = self.gateway.bus.clone();
+        let mut session = Session::open(bus, signal, &self.channels, &self.starts).await?;
+        let batch = match timeout(self.wait, session.next(self.budget)).await {
+            Ok(Ok(batch)) => batch,
+            Err(_) => Batch::default(),
+            Ok(Err(end)) => {
+                self.attachment.ended(end.code);
+                // The client comes back by itself, and learns then where to: an empty page is answer enough.
+                if end.code != Code::Shutdown {
+                    return Err(end.into());
+                }
+                Batch::default()
+            }
+        };
+        let positions: Vec<Position> = session.readers().map(|reader| reader.position).collect();
+        Ok(page(
+            &self.gateway.metrics,
+            Transport::LongPoll,
+            &self.channels,
+            &positions,
+            batch,
+        ))
+    }
 }
 
 /// One look at the channels, and the positions after it.

@@ -51,8 +51,12 @@ enum Way {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Runs a WebSocket to its end.
-    pub async fn run(gateway: Arc<Gateway>, socket: Socket<S>, opening: Opening) {
+    /// A WebSocket with its session, `welcome` queued; nothing if it was closed because there can be no session.
+    pub async fn open(
+        gateway: Arc<Gateway>,
+        mut socket: Socket<S>,
+        opening: Opening,
+    ) -> Option<Box<Self>> {
         let Opening {
             client,
             mut attachment,
@@ -65,11 +69,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Err(failure) => {
                 let end = End::from(crate::problem::Problem::from(failure));
                 attachment.ended(end.code);
-                return socket.close(&end).await;
+                socket.close(&end).await;
+                return None;
             }
         };
         let heartbeat = Heartbeat::new(&gateway.config.timeouts);
-        let mut connection = Self {
+        let mut connection = Box::new(Self {
             gateway,
             client,
             attachment,
@@ -77,10 +82,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             session,
             work: None,
             heartbeat,
-        };
+        });
         connection.push_welcome();
-        let way = connection.serve().await;
-        connection.end(way).await;
+        Some(connection)
+    }
+
+    /// Runs a WebSocket to its end.
+    pub async fn run(mut self: Box<Self>) {
+        let way = self.serve().await;
+        // Boxed, because it comes once, and its room would be there for the whole life.
+        Box::pin(self.end(way)).await;
     }
 
     async fn serve(&mut self) -> Way {
@@ -205,28 +216,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .inc_by((self.socket.queued_bytes() - before) as u64);
     }
 
-    async fn end(self, way: Way) {
-        let Self {
-            socket,
-            session,
-            mut attachment,
-            ..
-        } = self;
+    async fn end(&mut self, way: Way) {
         // The channels are left at once; a client that does not answer the close frame must not keep them.
-        drop(session);
+        self.session.leave();
         match way {
             Way::Told(end) => {
-                attachment.ended(end.code);
-                socket.close(&end).await;
+                self.attachment.ended(end.code);
+                self.socket.close(&end).await;
             }
             Way::Gone(gone) => {
-                attachment.ended(match gone {
+                self.attachment.ended(match gone {
                     Gone::Closed | Gone::Broken => Code::Normal,
                     Gone::Misbehaved(_) => Code::BadRequest,
                     Gone::TooLarge => Code::TooLarge,
                     Gone::Stalled => Code::Slow,
                 });
-                socket.finish(gone).await;
+                self.socket.finish(gone).await;
             }
         }
     }

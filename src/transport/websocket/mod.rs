@@ -47,21 +47,32 @@ pub fn spawn(
     agreement: Option<Agreement>,
     opening: Result<Opening, Problem>,
 ) {
-    let shared = Arc::clone(gateway);
+    let starting = Box::pin(start(Arc::clone(gateway), upgrade, agreement, opening));
     gateway.spawn(async move {
-        let Some(io) = upgraded(upgrade).await else {
-            return;
-        };
-        let setup = Setup::new(&shared.config, shared.body_bytes_max(), agreement);
-        let socket = Socket::new(io, setup).await;
-        match opening {
-            Ok(opening) => Connection::run(shared, socket, opening).await,
-            Err(problem) => {
-                shared.metrics.count_error(problem.code);
-                socket.close(&problem.into()).await;
-            }
+        // What starting took is given back here; a socket may live for days.
+        if let Some(connection) = starting.await {
+            connection.run().await;
         }
     });
+}
+
+async fn start(
+    gateway: Arc<Gateway>,
+    upgrade: OnUpgrade,
+    agreement: Option<Agreement>,
+    opening: Result<Opening, Problem>,
+) -> Option<Box<Connection<TokioIo<Upgraded>>>> {
+    let io = upgraded(upgrade).await?;
+    let setup = Setup::new(&gateway.config, gateway.body_bytes_max(), agreement);
+    let mut socket = Socket::new(io, setup).await;
+    match opening {
+        Ok(opening) => Connection::open(gateway, socket, opening).await,
+        Err(problem) => {
+            gateway.metrics.count_error(problem.code);
+            socket.close(&problem.into()).await;
+            None
+        }
+    }
 }
 
 /// Runs an echo, as a task of the gateway.

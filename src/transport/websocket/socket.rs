@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Ends a WebSocket as the table of codes says: the `disconnect` object, the close frame, the client's reply.
-    pub async fn close(mut self, end: &End) {
+    pub async fn close(&mut self, end: &End) {
         self.push_json(&event::disconnect(end));
         // Codes that no session ends with have no close code; 1011 says that we erred.
         let close_code = end.code.close().unwrap_or(1011);
@@ -219,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Ends a WebSocket that went by itself.
-    pub async fn finish(mut self, gone: Gone) {
+    pub async fn finish(&mut self, gone: Gone) {
         match gone {
             Gone::Broken => {}
             Gone::Closed => {
