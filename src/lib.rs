@@ -1,5 +1,9 @@
 #![doc = include_str!("../docs/ARCHITECTURE.md")]
 
+/// The allocator of everything that links this: see `.cargo/config.toml` for how it is set up, and `benches` for why.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 // In reading order: the table of codes, the bus, what is said, who may, the ways to reach it, the server around it.
 pub mod code;
 pub mod problem;

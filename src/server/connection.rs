@@ -1,7 +1,7 @@
 //! One TCP connection: its options, its HTTP, and how it ends.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -103,11 +103,13 @@ where
         .header_read_timeout(gateway.config.timeouts.idle_s.duration())
         .max_buf_size(gateway.config.limits.head_bytes_max);
     let service = service(gateway, Arc::clone(&phase), closing.clone());
-    let connection = builder
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
+    // Boxed before the block below takes it: a block would hold it twice, as it came and as it runs.
+    let mut connection = Box::pin(
+        builder
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades(),
+    );
     Box::pin(async move {
-        let mut connection = pin!(connection);
         tokio::select! {
             outcome = connection.as_mut() => outcome,
             () = until_to_close(&closing, &phase) => {
@@ -138,9 +140,8 @@ where
         .keep_alive_timeout(timeouts.pong_s.duration())
         .enable_connect_protocol();
     let service = service(gateway, phase, closing.clone());
-    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     Box::pin(async move {
-        let mut connection = pin!(connection);
         tokio::select! {
             outcome = connection.as_mut() => outcome,
             () = closing.cancelled() => {
