@@ -2,6 +2,7 @@
 
 pub mod bare;
 pub mod cases;
+pub mod frames;
 pub mod gateway;
 pub mod http;
 pub mod http2;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use yawc::{Frame, HttpVersion, HttpWebSocket, OpCode, Options, WebSocket};
+use yawc::{HttpVersion, HttpWebSocket, OpCode, Options, WebSocket};
 
 use super::within;
 
@@ -32,16 +32,6 @@ impl Yawc {
         Self {
             stream: opened.expect("a WebSocket"),
         }
-    }
-
-    pub async fn send(&mut self, text: String) {
-        use futures_util::SinkExt;
-        within(
-            "the WebSocket to take a message",
-            self.stream.send(Frame::text(text)),
-        )
-        .await
-        .expect("an open WebSocket");
     }
 
     /// The next object.
