@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use futures_util::SinkExt;
 use serde_json::Value;
-use yawc::{HttpVersion, HttpWebSocket, OpCode, Options, WebSocket};
+use yawc::{Frame, HttpVersion, HttpWebSocket, OpCode, Options, WebSocket};
 
 use super::within;
 
@@ -32,6 +33,13 @@ impl Yawc {
         Self {
             stream: opened.expect("a WebSocket"),
         }
+    }
+
+    pub async fn send(&mut self, command: Value) {
+        let frame = Frame::text(command.to_string());
+        within("the WebSocket to take a message", self.stream.send(frame))
+            .await
+            .expect("an open WebSocket");
     }
 
     /// The next object.
