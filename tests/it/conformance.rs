@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Gateway, Reader, Told, Via, until};
+use super::support::{Gateway, Reader, Told, Via, random_text, until};
 
 fn numbers(range: std::ops::RangeInclusive<u64>) -> Vec<Value> {
     range.map(Value::from).collect()
@@ -34,6 +34,30 @@ async fn messages_arrive_in_order() {
         let mut reader = Reader::attach(gateway.address, via, &["news"], "now").await;
         gateway.publish_all("news", 1..=50).await;
         assert_eq!(reader.take(50).await, numbers(1..=50), "{via:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_any_size_arrive_as_they_were_published() {
+    // Around the sizes from which on they are compressed and fragmented, and the largest.
+    let sizes = [
+        0, 1, 100, 250, 256, 300, 5_000, 16_000, 16_384, 20_000, 65_000,
+    ];
+    let repeated = sizes.map(|size| json!("ab cd ".repeat(size / 6 + 1)[..size]));
+    let random = sizes.map(|size| json!(random_text(size)));
+    let messages: Vec<Value> = repeated.into_iter().chain(random).collect();
+    for via in Via::ALL {
+        let gateway = Gateway::start().await;
+        let mut reader = Reader::attach(gateway.address, via, &["news"], "now").await;
+        for message in &messages {
+            gateway.publish("news", message).await;
+        }
+        assert!(
+            reader.take(messages.len()).await == messages,
+            "{via:?}: live"
+        );
+        let mut late = Reader::attach(gateway.address, via, &["news"], "earliest").await;
+        assert!(late.take(messages.len()).await == messages, "{via:?}: kept");
     }
 }
 
@@ -154,7 +178,7 @@ async fn a_gap_is_told_again_to_a_reader_that_dropped_before_it_heard() {
             let (epoch, _) = head(&gateway, "news").await;
             let attach = Reader::attach(gateway.address, via, &["news"], "otherlife.7");
             let mut reader = attach.await;
-            if matches!(via, Via::LongPoll | Via::Poll) {
+            if matches!(via.transport(), Via::LongPoll | Via::Poll) {
                 // A page tells gap and cursor in one; a reader that never got it asks again as before.
                 reader = Reader::attach(gateway.address, next, &["news"], "otherlife.7").await;
             } else {
@@ -261,10 +285,10 @@ async fn a_slow_reader_costs_a_position_and_is_told_when_it_falls_off() {
     for via in Via::ALL {
         let gateway = Gateway::with(|config| config.history.count_max = 20).await;
         let mut slow = Reader::attach(gateway.address, via, &["news"], "now").await;
-        // More than all buffers between us hold.
-        let big = "x".repeat(60_000);
+        // More than all buffers between us hold, also after compression.
+        let big = json!(random_text(60_000));
         for _ in 0..300 {
-            gateway.publish("news", &json!(big)).await;
+            gateway.publish("news", &big).await;
         }
         let kept = gateway.metric("everyway_history_bytes").await;
         assert!(kept <= 1024.0 * 1024.0, "history holds {kept} bytes");

@@ -6,9 +6,12 @@ use everyway::config::Seconds;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use yawc::HttpVersion;
 
+use super::support::frames::{self, Frames};
 use super::support::sse::Stream;
 use super::support::ws::Ws;
+use super::support::yawc::Yawc;
 use super::support::{Gateway, Via, until, within};
 
 /// Sends the head of a request and keeps the connection.
@@ -132,6 +135,80 @@ async fn going_down_tells_everybody_in_its_own_way() {
         TcpStream::connect(address).await.is_err(),
         "the port is closed"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_reset_is_dropped_at_once_and_its_connection_stays() {
+    let gateway = Gateway::start().await;
+    let mut connection = Frames::open(gateway.address).await;
+    let targets = [
+        ("longpoll", "/v1/longpoll?channel=a&wait=50"),
+        ("sse", "/v1/sse?channel=a"),
+    ];
+    for (stream, (transport, target)) in (1..).step_by(2).zip(targets) {
+        connection.send(&frames::get(stream, target)).await;
+        until_attached(&gateway, transport, 1.0).await;
+        connection.send(&frames::reset(stream)).await;
+        until_attached(&gateway, transport, 0.0).await;
+    }
+    assert!(connection.is_alive().await);
+    assert_eq!(gateway.metric("everyway_channels").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_vanishes_takes_all_its_streams_along() {
+    let gateway = Gateway::start().await;
+    let mut connection = Frames::open(gateway.address).await;
+    for stream in (1..100).step_by(2) {
+        let target = "/v1/sse?channel=a";
+        connection.send(&frames::get(stream, target)).await;
+    }
+    until_attached(&gateway, "sse", 50.0).await;
+    drop(connection);
+    until_attached(&gateway, "sse", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn going_down_tells_every_stream_of_a_connection_before_it_closes() {
+    let mut gateway = Gateway::start().await;
+    let mut connection = Frames::open(gateway.address).await;
+    let poll = "/v1/longpoll?channel=a&wait=50";
+    connection.send(&frames::get(1, poll)).await;
+    connection.send(&frames::get(3, "/v1/sse?channel=a")).await;
+    until_attached(&gateway, "longpoll", 1.0).await;
+    until_attached(&gateway, "sse", 1.0).await;
+    gateway.begin_drain();
+    let (mut said, mut ended, mut farewells) = ([String::new(), String::new()], 0, Vec::new());
+    while let Some(frame) = connection.next().await {
+        match frame.kind {
+            frames::DATA => {
+                let index = frame.stream as usize / 2;
+                said[index] += std::str::from_utf8(&frame.payload).expect("text");
+                ended += u8::from(frame.flags & frames::END_STREAM != 0);
+            }
+            frames::GOAWAY => farewells.push((frame.error(), ended)),
+            _ => {}
+        }
+    }
+    assert!(said[0].contains("\"messages\":[]"), "{said:?}");
+    assert!(said[1].contains("event: disconnect") && said[1].contains("shutdown"));
+    assert_eq!(ended, 2, "both streams ended by themselves");
+    // The first farewell may come at once and names no stream; the last one comes after all of them.
+    assert_eq!(farewells.last(), Some(&(frames::NO_ERROR, 2)));
+    gateway.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn going_down_closes_websockets_over_http2_with_their_code() {
+    let mut gateway = Gateway::start().await;
+    let target = "/v1/ws?channel=a";
+    let mut ws = Yawc::open(gateway.address, target, HttpVersion::Http2, true).await;
+    assert_eq!(ws.json().await["type"], "welcome");
+    gateway.begin_drain();
+    let (last, close, reason) = ws.end().await;
+    assert_eq!((close, reason.as_str()), (1012, "shutdown"));
+    assert_eq!(last["code"], "shutdown");
+    gateway.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -86,6 +86,11 @@ pub async fn request(
     body: &[u8],
 ) -> Response {
     let response = open(address, method, target, headers, body).await;
+    read(target, response).await
+}
+
+/// Reads an answer whole.
+pub async fn read(target: &str, response: http::Response<Incoming>) -> Response {
     let (parts, body) = response.into_parts();
     let body = within(&format!("the body of {target}"), body.collect())
         .await

@@ -1,14 +1,18 @@
 //! What all tests share: a gateway to start, clients for each transport, and waits that say what hung.
 
+pub mod bare;
 pub mod cases;
+pub mod frames;
 pub mod gateway;
 pub mod http;
+pub mod http2;
 pub mod need;
 pub mod program;
 pub mod proxy;
 pub mod reader;
 pub mod sse;
 pub mod ws;
+pub mod yawc;
 
 use std::time::Duration;
 
@@ -34,6 +38,14 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -
         }
     };
     within(what, asked).await;
+}
+
+/// Text that compression gains little on.
+pub fn random_text(bytes: usize) -> String {
+    let mut random = fastrand::Rng::with_seed(seed() ^ bytes as u64);
+    std::iter::repeat_with(|| random.alphanumeric())
+        .take(bytes)
+        .collect()
 }
 
 /// The seed of a randomized test: `EVERYWAY_SEED`, or a fixed one.

@@ -1,4 +1,4 @@
-//! One reader over any of the four transports. It keeps its position from what it was handed, as any client can.
+//! One reader over any of the four transports, by several clients. It keeps its position from what it was handed, as any client can.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -7,26 +7,71 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::http;
+use super::http2::Http2;
 use super::sse::Stream;
 use super::ws::Ws;
+use super::yawc::Yawc;
+use yawc::HttpVersion;
 
-/// A transport, as a client knows it.
+/// A transport, as a client knows it, and what carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Via {
     WebSocket,
     Sse,
     LongPoll,
     Poll,
+    /// A WebSocket with permessage-deflate.
+    Deflate,
+    WebSocketOverHttp2,
+    DeflateOverHttp2,
+    SseOverHttp2,
+    LongPollOverHttp2,
+    PollOverHttp2,
 }
 
 impl Via {
-    pub const ALL: [Self; 4] = [Self::WebSocket, Self::Sse, Self::LongPoll, Self::Poll];
-    pub fn path(self) -> &'static str {
+    /// Every transport by every client.
+    pub const ALL: [Self; 10] = [
+        Self::WebSocket,
+        Self::Sse,
+        Self::LongPoll,
+        Self::Poll,
+        Self::Deflate,
+        Self::WebSocketOverHttp2,
+        Self::DeflateOverHttp2,
+        Self::SseOverHttp2,
+        Self::LongPollOverHttp2,
+        Self::PollOverHttp2,
+    ];
+    /// Every transport once.
+    pub const TRANSPORTS: [Self; 4] = [Self::WebSocket, Self::Sse, Self::LongPoll, Self::Poll];
+
+    /// The transport without what carries it.
+    pub fn transport(self) -> Self {
         match self {
-            Self::WebSocket => "/v1/ws",
+            Self::WebSocket | Self::Deflate | Self::WebSocketOverHttp2 | Self::DeflateOverHttp2 => {
+                Self::WebSocket
+            }
+            Self::Sse | Self::SseOverHttp2 => Self::Sse,
+            Self::LongPoll | Self::LongPollOverHttp2 => Self::LongPoll,
+            Self::Poll | Self::PollOverHttp2 => Self::Poll,
+        }
+    }
+
+    /// True if it shares a connection with others of its reader.
+    fn is_multiplexed(self) -> bool {
+        matches!(
+            self,
+            Self::SseOverHttp2 | Self::LongPollOverHttp2 | Self::PollOverHttp2
+        )
+    }
+
+    pub fn path(self) -> &'static str {
+        match self.transport() {
             Self::Sse => "/v1/sse",
             Self::LongPoll => "/v1/longpoll",
             Self::Poll => "/v1/poll",
+            _ => "/v1/ws",
         }
     }
 }
@@ -87,6 +132,7 @@ impl Told {
 
 enum Connection {
     WebSocket(Box<Ws>),
+    Yawc(Box<Yawc>),
     Sse(Box<Stream>),
     /// A page at a time.
     Poll,
@@ -100,6 +146,8 @@ pub struct Reader {
     /// In the order of `channels`: where the reader stands. Empty until the gateway has said.
     pub positions: Vec<(String, u64)>,
     connection: Connection,
+    /// Kept while the reader changes from one transport over HTTP/2 to another.
+    http2: Option<Http2>,
     /// Of a page that was fetched, what was not handed out yet.
     fetched: VecDeque<Told>,
     start: String,
@@ -115,6 +163,7 @@ impl Reader {
             channels,
             positions: Vec::new(),
             connection: Connection::Poll,
+            http2: None,
             fetched: VecDeque::new(),
             start: cursor.to_owned(),
         };
@@ -123,6 +172,11 @@ impl Reader {
     }
 
     async fn connect(&mut self) {
+        if !self.via.is_multiplexed() {
+            self.http2 = None;
+        } else if self.http2.is_none() {
+            self.http2 = Some(Http2::connect(self.address).await);
+        }
         let target = self.target(&self.start, "");
         match self.via {
             Via::WebSocket => {
@@ -130,8 +184,14 @@ impl Reader {
                 self.stand(&welcome);
                 self.connection = Connection::WebSocket(Box::new(ws));
             }
-            Via::Sse => {
-                let mut stream = Stream::open(self.address, &target, &[]).await;
+            Via::Deflate => self.connect_yawc(&target, HttpVersion::Http1, true).await,
+            Via::WebSocketOverHttp2 => self.connect_yawc(&target, HttpVersion::Http2, false).await,
+            Via::DeflateOverHttp2 => self.connect_yawc(&target, HttpVersion::Http2, true).await,
+            Via::Sse | Via::SseOverHttp2 => {
+                let mut stream = match &self.http2 {
+                    Some(http2) => Stream::of(http2.open(&target).await),
+                    None => Stream::open(self.address, &target, &[]).await,
+                };
                 assert_eq!(stream.status, 200, "{target}");
                 let welcome = stream.next().await.expect("welcome");
                 assert_eq!(welcome.name, "welcome", "{welcome:?}");
@@ -144,8 +204,16 @@ impl Reader {
                 self.connection = Connection::Sse(Box::new(stream));
             }
             // A poll that starts now is attached once its first page has pinned it.
-            Via::LongPoll | Via::Poll => self.fetch("&wait=0").await,
+            _ => self.fetch("&wait=0").await,
         }
+    }
+
+    async fn connect_yawc(&mut self, target: &str, version: HttpVersion, deflate: bool) {
+        let mut ws = Yawc::open(self.address, target, version, deflate).await;
+        let welcome = ws.json().await;
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        self.stand(&welcome);
+        self.connection = Connection::Yawc(Box::new(ws));
     }
 
     /// Takes in the positions of `welcome`.
@@ -174,6 +242,7 @@ impl Reader {
             }
             let (object, id) = match &mut self.connection {
                 Connection::WebSocket(ws) => (ws.json().await, None),
+                Connection::Yawc(ws) => (ws.json().await, None),
                 Connection::Sse(stream) => {
                     let event = stream.next_but_ping().await.expect("a stream that goes on");
                     (
@@ -183,7 +252,7 @@ impl Reader {
                 }
                 Connection::Poll => {
                     self.fetch("&wait=10").await;
-                    if self.fetched.is_empty() && self.via == Via::Poll {
+                    if self.fetched.is_empty() && self.via.transport() == Via::Poll {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                     continue;
@@ -260,7 +329,10 @@ impl Reader {
             self.cursor()
         };
         let target = self.target(&cursor, more);
-        let response = http::request(self.address, "GET", &target, &[], b"").await;
+        let response = match &self.http2 {
+            Some(http2) => http2.get(&target).await,
+            None => http::request(self.address, "GET", &target, &[], b"").await,
+        };
         assert_eq!(response.status, 200, "{target}: {}", response.text());
         let page = response.json();
         let page_cursor = page["cursor"].as_str().expect("a cursor");

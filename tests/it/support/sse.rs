@@ -29,7 +29,11 @@ pub struct Stream {
 
 impl Stream {
     pub async fn open(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Self {
-        let response = http::open(address, "GET", target, headers, b"").await;
+        Self::of(http::open(address, "GET", target, headers, b"").await)
+    }
+
+    /// The events of an answer.
+    pub fn of(response: ::http::Response<Incoming>) -> Self {
         let (parts, body) = response.into_parts();
         Self {
             status: parts.status.as_u16(),

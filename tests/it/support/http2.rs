@@ -1,0 +1,56 @@
+//! HTTP/2 with prior knowledge, as a client speaks it: many requests over one connection.
+
+use std::net::SocketAddr;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use super::http::{self, Response};
+use super::within;
+
+/// Room for the largest page, so that no answer waits for the client.
+const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// A connection, which closes with its last stream.
+#[derive(Clone)]
+pub struct Http2 {
+    sender: SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+}
+
+impl Http2 {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the gateway listens");
+        let (sender, connection) = Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
+        tokio::spawn(async move { drop(connection.await) });
+        Self { sender, address }
+    }
+
+    /// Gets a target and returns the answer with its body still to come.
+    pub async fn open(&self, target: &str) -> ::http::Response<Incoming> {
+        let request = ::http::Request::get(format!("http://{}{target}", self.address))
+            .body(Full::new(Bytes::new()))
+            .expect("a request");
+        let answer = self.sender.clone().send_request(request);
+        let answer = within(&format!("GET {target} over HTTP/2"), answer).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.version(), ::http::Version::HTTP_2);
+        answer
+    }
+
+    /// Gets a target and reads the whole answer.
+    pub async fn get(&self, target: &str) -> Response {
+        http::read(target, self.open(target).await).await
+    }
+}
