@@ -185,8 +185,10 @@ section! {
         streams_max: u32 = 250,
         /// How much a client may send ahead on one stream, in bytes.
         stream_window_bytes: u32 = 65_536,
-        /// How much a client may send ahead on one connection, in bytes.
-        connection_window_bytes: u32 = 262_144,
+        /// How much a client may send ahead on one connection, in bytes. Small frames that wait to be read count as 256
+        /// bytes each against half of it, and a client that goes over is cut off: it bounds how many commands all
+        /// WebSockets of a connection may have on their way.
+        connection_window_bytes: u32 = 4_194_304,
         /// Most bytes that wait to be sent on one stream.
         send_buffer_bytes: usize = 65_536,
         /// Between two pings of a connection, in seconds. One whose client does not answer within `timeouts.pong_s` is

@@ -6,15 +6,18 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use http_body_util::Full;
 
 use crate::transport::sse::SseStream;
+
+/// How much is handed out at a time. Over HTTP/2 what was handed out waits in a queue until the client's window opens, and a
+/// client that takes nothing is noticed between two chunks.
+const CHUNK_BYTES: usize = 16 * 1024;
 
 /// The body of an answer.
 #[derive(Debug)]
 pub enum Body {
-    /// Everything at once, or nothing.
-    Full(Full<Bytes>),
+    /// Everything is there, or nothing.
+    Full(Bytes),
     /// An event stream.
     Sse(Box<SseStream>),
 }
@@ -27,7 +30,7 @@ impl Body {
 
     /// A body that is all there.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self::Full(Full::new(bytes.into()))
+        Self::Full(bytes.into())
     }
 }
 
@@ -49,7 +52,11 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match &mut *self {
-            Self::Full(full) => Pin::new(full).poll_frame(cx),
+            Self::Full(rest) if rest.is_empty() => Poll::Ready(None),
+            Self::Full(rest) => {
+                let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
+                Poll::Ready(Some(Ok(Frame::data(chunk))))
+            }
             Self::Sse(stream) => stream
                 .poll_chunk(cx)
                 .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
@@ -58,14 +65,14 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Full(full) => full.is_end_stream(),
+            Self::Full(rest) => rest.is_empty(),
             Self::Sse(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Full(full) => full.size_hint(),
+            Self::Full(rest) => SizeHint::with_exact(rest.len() as u64),
             Self::Sse(_) => SizeHint::default(),
         }
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard::{AnswerGuard, GuardedIo, Phase};
 use super::preface::{self, Version};
+use super::stream::{Stream, is_given_up, note_body};
 use crate::gateway::Gateway;
 use crate::http::{Body, Handled, handle};
 
@@ -161,7 +162,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        self.0.spawn(task);
+        let stall_after = self.0.config.timeouts.stall_s.duration();
+        self.0.spawn(Stream::new(task, stall_after));
     }
 }
 
@@ -229,7 +231,7 @@ struct Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if self.answering.is_stalled() {
+        if self.answering.is_stalled() || is_given_up() {
             self.body.stalled();
         }
     }
@@ -243,7 +245,9 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        note_body(matches!(polled, Poll::Ready(Some(_))));
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -3,6 +3,7 @@
 mod connection;
 mod guard;
 mod preface;
+mod stream;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

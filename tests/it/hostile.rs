@@ -427,7 +427,6 @@ async fn more_streams_than_there_may_be() {
     assert!(connection.is_alive().await);
 }
 
-#[ignore = "fails: no time is kept for one stream of a connection whose client answers pings"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_without_a_window_is_cut_and_others_live() {
     let gateway = Gateway::with(hurried).await;
@@ -453,7 +452,6 @@ async fn a_stream_without_a_window_is_cut_and_others_live() {
     until_ended(&gateway, "sse", "slow").await;
 }
 
-#[ignore = "fails: h2 holds whole pages for as long as the connection lives"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_that_are_never_taken_are_not_held() {
     let gateway = Gateway::with(hurried).await;

@@ -240,13 +240,6 @@ async fn commands_in_a_row_over_http2(gateway: &Gateway) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_in_a_row_over_http2_are_all_answered_with_a_wide_window() {
-    let wide = Gateway::with(|config| config.http2.connection_window_bytes = 4 << 20);
-    commands_in_a_row_over_http2(&wide.await).await;
-}
-
-#[ignore = "fails often: h2 counts unread small DATA frames against half the connection's window, and cuts it"]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_in_a_row_over_http2_are_all_answered() {
     commands_in_a_row_over_http2(&Gateway::start().await).await;
 }
@@ -335,13 +328,16 @@ async fn a_client_that_answers_no_ping_is_let_go() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_ends_as_slow() {
     let gateway = Gateway::with(|config| {
+        // A few messages fill all buffers between us.
+        config.limits.message_bytes_max = 1 << 20;
+        config.history.bytes_max = 4 << 20;
         config.timeouts.stall_s = serde_json::from_value(json!(0.3)).expect("seconds");
         config.timeouts.close_s = serde_json::from_value(json!(0.2)).expect("seconds");
     })
     .await;
     let stuck = Bare::open(gateway.address, "/v1/ws?channel=a").await;
     let (mut other, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=a").await;
-    let big = json!("x".repeat(60_000));
+    let big = json!("x".repeat(1_000_000));
     let slow = "everyway_endings_total{transport=\"websocket\",code=\"slow\"}";
     let ended = async {
         loop {
