@@ -2,6 +2,7 @@
 //! its own frames join the queue of shared ones.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -81,8 +82,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Adapter<S> {
                     return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
                 }
             }
-            let mut scratch = [0; READ_BYTES];
-            let mut read = ReadBuf::new(&mut scratch);
+            let mut scratch = [MaybeUninit::uninit(); READ_BYTES];
+            let mut read = ReadBuf::uninit(&mut scratch);
             ready!(Pin::new(&mut me.io).poll_read(cx, &mut read))?;
             if read.filled().is_empty() {
                 return Poll::Ready(Ok(()));

@@ -10,6 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Opening;
 use super::commands::{self, Done, Step, Work};
+use super::readable::Readable;
 use super::socket::{Gone, Incoming, Socket};
 use crate::attachments::Attachment;
 use crate::bus::{Batch, Budget, Item};
@@ -31,6 +32,7 @@ pub struct Connection<S> {
     socket: Socket<S>,
     session: Session,
     work: Option<Work>,
+    readable: Readable,
     heartbeat: Heartbeat,
 }
 
@@ -81,6 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             socket,
             session,
             work: None,
+            readable: Readable::default(),
             heartbeat,
         });
         connection.push_welcome();
@@ -130,10 +133,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.work = None;
                 return Poll::Ready(Ok(Wake::Done(done)));
             }
-        } else if self.socket.takes_commands()
-            && let Poll::Ready(incoming) = self.socket.poll_incoming(cx)
-        {
-            return Poll::Ready(incoming.map(Wake::Incoming).map_err(Way::Gone));
+        } else if self.socket.takes_commands() {
+            let socket = &mut self.socket;
+            if let Poll::Ready(incoming) = self.readable.poll(cx, |cx| socket.poll_incoming(cx)) {
+                return Poll::Ready(incoming.map(Wake::Incoming).map_err(Way::Gone));
+            }
         }
         // Reading may have queued an answer: to a ping, above all.
         if let Poll::Ready(gone) = self.socket.poll_flush(cx) {

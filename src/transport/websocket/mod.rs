@@ -9,6 +9,7 @@ mod frames;
 mod handshake;
 mod inbound;
 mod outbound;
+mod readable;
 mod socket;
 
 use std::sync::Arc;

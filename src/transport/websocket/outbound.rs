@@ -19,6 +19,9 @@ const COPY_BYTES_MAX: usize = 16 * 1024;
 /// What a frame costs beyond its bytes: its place in the queue and its allocation.
 const FRAME_COST_BYTES: usize = 64;
 
+/// Room in the queue that an idle socket keeps, so that a message now and then costs no allocation.
+const IDLE_FRAMES: usize = 4;
+
 /// The outbound half of a WebSocket.
 #[derive(Debug, Default)]
 pub struct Outbound {
@@ -78,10 +81,13 @@ impl Outbound {
         if self.frames.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let written = if self.frames.len() > 1 && !io.is_write_vectored() {
-            ready!(Pin::new(io).poll_write(cx, &self.copied()))?
-        } else {
-            ready!(self.poll_write_vectored(io, cx))?
+        let written = match self.frames.front() {
+            // The plain call is the cheaper one.
+            Some(only) if self.frames.len() == 1 => {
+                ready!(Pin::new(io).poll_write(cx, &only[self.written..]))?
+            }
+            _ if io.is_write_vectored() => ready!(self.poll_write_vectored(io, cx))?,
+            _ => ready!(Pin::new(io).poll_write(cx, &self.copied()))?,
         };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -141,8 +147,8 @@ impl Outbound {
         }
         self.written = written;
         self.message_begun = written > 0 && (self.message_begun || self.controls == 0);
-        if self.frames.is_empty() {
-            // An idle socket holds no queue.
+        if self.frames.is_empty() && self.frames.capacity() > IDLE_FRAMES {
+            // A backlog that is gone leaves nothing behind.
             self.frames = VecDeque::new();
         }
     }
