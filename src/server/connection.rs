@@ -259,6 +259,10 @@ impl http_body::Body for Answer {
     }
 }
 
+/// So much later than we would the system gives a silent peer up.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
+
 fn set_options(stream: &TcpStream, gateway: &Gateway) {
     // Each is an improvement only: a connection without it still works.
     if let Err(error) = stream.set_nodelay(true) {
@@ -266,8 +270,10 @@ fn set_options(stream: &TcpStream, gateway: &Gateway) {
     }
     #[cfg(target_os = "linux")]
     {
-        // A peer that is gone without a word is noticed as soon as one that takes nothing (RFC 5482).
-        let after = gateway.config.timeouts.stall_s.duration();
+        // A peer that is gone without a word is noticed (RFC 5482), but later than one that takes nothing: that one is
+        // told so first, and the system would cut it off at the same time.
+        let timeouts = &gateway.config.timeouts;
+        let after = timeouts.stall_s.duration() + timeouts.close_s.duration() + USER_TIMEOUT_MARGIN;
         if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(after)) {
             tracing::debug!(%error, "TCP_USER_TIMEOUT");
         }
