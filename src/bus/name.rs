@@ -152,7 +152,10 @@ impl SessionId {
 
     /// A fresh id for a client that brought none.
     pub fn random() -> Self {
-        let bytes: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
+        let mut bytes = [0; 16];
+        // From the system, because a session id must not be guessed. It fails only where the system has no random source
+        // at all, and nothing could be kept apart there.
+        getrandom::fill(&mut bytes).expect("the system has a random source");
         Self(URL_SAFE_NO_PAD.encode(bytes).into())
     }
 }
