@@ -291,6 +291,12 @@ impl Config {
         if let Some((key, _)) = more_than_zero.iter().find(|(_, value)| *value <= zero) {
             return Err(format!("{key} must be more than 0"));
         }
+        self.check_relations()?;
+        self.check_texts()
+    }
+
+    /// Checks that settings fit each other.
+    fn check_relations(&self) -> Result<(), String> {
         let ordered = [
             (
                 self.limits.head_bytes_max >= 8192,
@@ -345,7 +351,7 @@ impl Config {
         ];
         match ordered.iter().find(|(holds, _)| !holds) {
             Some((_, sentence)) => Err((*sentence).to_owned()),
-            None => self.check_texts(),
+            None => Ok(()),
         }
     }
 
