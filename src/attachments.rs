@@ -1,13 +1,15 @@
-//! Who is attached: every WebSocket, SSE stream and long poll that waits, counted, bounded, and ended from here.
+//! Who is attached: every WebSocket, SSE stream and long poll that waits, counted, bounded, kept alive and ended from here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use slab::Slab;
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::bus::Signal;
+use crate::bus::{Beats, Signal};
 use crate::code::{Code, End};
+use crate::config::Timeouts;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::transport::Transport;
@@ -22,9 +24,18 @@ pub struct Attachments {
 
 #[derive(Debug, Default)]
 struct Table {
-    signals: Slab<Arc<Signal>>,
+    slots: [Slab<Attached>; SLOTS],
+    /// The slot whose heartbeat was last. Newcomers join it, because it is the one with the longest time ahead.
+    slot: usize,
+    count: usize,
     /// Set when the gateway goes down: newcomers are turned away, with a delay up to this.
     draining: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    signal: Arc<Signal>,
+    transport: Transport,
 }
 
 /// A place among the attachments, given back when it is dropped.
@@ -33,10 +44,22 @@ pub struct Attachment {
     attachments: Arc<Attachments>,
     transport: Transport,
     signal: Arc<Signal>,
-    key: usize,
+    place: Place,
     code: Code,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    slot: usize,
+    key: usize,
+}
+
+/// A heartbeat has so many ticks, and each tick serves its share of the attachments.
+const SLOTS: usize = 16;
+/// The runtime's timers are no finer.
+const TICK_MIN: Duration = Duration::from_millis(1);
+/// How many attachments are looked at under one lock.
+const LOOKED_AT_MAX: usize = 1024;
 /// How long a client waits that found the gateway full.
 const OVERLOADED_SPREAD: Duration = Duration::from_secs(5);
 
@@ -60,22 +83,80 @@ impl Attachments {
         if let Some(spread) = table.draining {
             return Err(End::jittered(Code::Shutdown, spread).into());
         }
-        if table.signals.len() >= self.attachments_max {
+        if table.count >= self.attachments_max {
             return Err(End::jittered(Code::Overloaded, OVERLOADED_SPREAD).into());
         }
-        let key = table.signals.insert(Arc::clone(&signal));
+        let place = table.insert(Attached {
+            signal: Arc::clone(&signal),
+            transport,
+        });
         drop(table);
         let metrics = self.metrics.transport(transport);
         metrics.attachments.inc();
         metrics.attachments_total.inc();
-        tracing::debug!(transport = transport.as_str(), attachment = key, "attached");
+        tracing::debug!(transport = transport.as_str(), ?place, "attached");
         Ok(Attachment {
             attachments: Arc::clone(self),
             transport,
             signal,
-            key,
+            place,
             code: Code::Normal,
         })
+    }
+
+    /// Keeps WebSockets and event streams alive, without an end: one timer for all of them. A ping comes at least every
+    /// `heartbeat_s`, and the check of its answer at least `pong_s` later.
+    pub async fn keep_alive(&self, timeouts: &Timeouts) {
+        let tick = (timeouts.heartbeat_s.duration() / SLOTS as u32).max(TICK_MIN);
+        let answer_ticks = timeouts.pong_s.duration().div_duration_f64(tick).ceil() as usize;
+        let answer_ticks = answer_ticks.min(SLOTS);
+        let mut ticks = interval(tick);
+        // After a pause of the whole process the ticks keep their distance, so that clients have time to answer.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let slot = self.next_slot();
+            let pinged_then = (slot + SLOTS - answer_ticks) % SLOTS;
+            self.beat(pinged_then, Beats::CHECK).await;
+            self.beat(slot, Beats::PING).await;
+        }
+    }
+
+    fn next_slot(&self) -> usize {
+        let mut table = self.table.lock();
+        table.slot = (table.slot + 1) % SLOTS;
+        table.slot
+    }
+
+    /// Tells a slot what is due.
+    async fn beat(&self, slot: usize, beats: Beats) {
+        let mut signals = Vec::new();
+        let mut from = 0;
+        while self.collect(slot, from, beats, &mut signals) {
+            signals.drain(..).for_each(|signal| signal.beat(beats));
+            from += LOOKED_AT_MAX;
+            // Who was woken goes first.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Finds some of those in a slot whom it concerns. False after the last.
+    fn collect(
+        &self,
+        slot: usize,
+        from: usize,
+        beats: Beats,
+        signals: &mut Vec<Arc<Signal>>,
+    ) -> bool {
+        let table = self.table.lock();
+        let attached = &table.slots[slot];
+        let until = attached.capacity().min(from + LOOKED_AT_MAX);
+        let concerned = (from..until)
+            .filter_map(|key| attached.get(key))
+            .filter(|attached| concerns(attached.transport, beats))
+            .map(|attached| Arc::clone(&attached.signal));
+        signals.extend(concerned);
+        from < until
     }
 
     /// Ends all attachments with `shutdown`, each with its own delay, and turns newcomers away.
@@ -83,10 +164,8 @@ impl Attachments {
         let signals: Vec<Arc<Signal>> = {
             let mut table = self.table.lock();
             table.draining = Some(spread);
-            table
-                .signals
-                .iter()
-                .map(|(_, signal)| Arc::clone(signal))
+            let all = table.slots.iter().flatten();
+            all.map(|(_, attached)| Arc::clone(&attached.signal))
                 .collect()
         };
         for signal in signals {
@@ -96,12 +175,40 @@ impl Attachments {
 
     /// The number of attachments.
     pub fn len(&self) -> usize {
-        self.table.lock().signals.len()
+        self.table.lock().count
     }
 
     /// True if nobody is attached.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Table {
+    fn insert(&mut self, attached: Attached) -> Place {
+        self.count += 1;
+        let slot = self.slot;
+        let key = self.slots[slot].insert(attached);
+        Place { slot, key }
+    }
+
+    fn remove(&mut self, place: Place) {
+        self.count -= 1;
+        let slot = &mut self.slots[place.slot];
+        slot.remove(place.key);
+        if slot.is_empty() {
+            // A crowd that left must not leave its places behind.
+            slot.shrink_to_fit();
+        }
+    }
+}
+
+/// Only WebSockets answer; a long poll ends before it would need a ping.
+fn concerns(transport: Transport, beats: Beats) -> bool {
+    match transport {
+        Transport::WebSocket => true,
+        Transport::Sse => beats.ping,
+        Transport::LongPoll | Transport::Poll => false,
     }
 }
 
@@ -119,7 +226,7 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.attachments.table.lock().signals.remove(self.key);
+        self.attachments.table.lock().remove(self.place);
         self.attachments
             .metrics
             .transport(self.transport)
@@ -129,6 +236,95 @@ impl Drop for Attachment {
             .metrics
             .count_end(self.transport, self.code);
         let (transport, code) = (self.transport.as_str(), self.code.as_str());
-        tracing::debug!(transport, attachment = self.key, code, "detached");
+        tracing::debug!(transport, place = ?self.place, code, "detached");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Marks;
+    use crate::config::Seconds;
+    use tokio::time::{Instant, sleep};
+
+    const HEARTBEAT: Duration = Duration::from_secs(32);
+    const PONG: Duration = Duration::from_secs(10);
+
+    fn attachments() -> Arc<Attachments> {
+        let attachments = Arc::new(Attachments::new(10_000, Arc::default()));
+        let timeouts = Timeouts {
+            heartbeat_s: Seconds::new(32),
+            pong_s: Seconds::new(10),
+            ..Timeouts::default()
+        };
+        let kept = Arc::clone(&attachments);
+        tokio::spawn(async move { kept.keep_alive(&timeouts).await });
+        attachments
+    }
+
+    /// What was due until `deadline`, and when.
+    async fn heard(attachment: &Attachment, deadline: Duration) -> Vec<(Beats, Duration)> {
+        let (begin, mut heard) = (Instant::now(), Vec::new());
+        while begin.elapsed() < deadline {
+            let beats = attachment.signal.take(&mut Marks::default()).unwrap();
+            if beats != Beats::default() {
+                heard.push((beats, begin.elapsed()));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        heard
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_come_in_time_and_checks_not_too_early() {
+        let attachments = attachments();
+        for entered_ms in [0, 500, 7000, 31_990] {
+            sleep(Duration::from_millis(entered_ms)).await;
+            let attachment = attachments.enter(Transport::WebSocket).unwrap();
+            let heard = heard(&attachment, 3 * HEARTBEAT).await;
+            let pings: Vec<_> = heard.iter().filter(|(beats, _)| beats.ping).collect();
+            let checks: Vec<_> = heard.iter().filter(|(beats, _)| beats.check).collect();
+            assert!(pings.len() >= 2, "{heard:?}");
+            let first = pings[0].1;
+            assert!(first > PONG && first < HEARTBEAT * 21 / 20, "{heard:?}");
+            let answer_within = checks.iter().find(|check| check.1 > first).unwrap().1 - first;
+            assert!(
+                answer_within >= PONG && answer_within <= PONG + HEARTBEAT / 8,
+                "{heard:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_stream_is_pinged_and_a_long_poll_is_let_be() {
+        let attachments = attachments();
+        let stream = attachments.enter(Transport::Sse).unwrap();
+        let poll = attachments.enter(Transport::LongPoll).unwrap();
+        let heard_by_stream = heard(&stream, 2 * HEARTBEAT).await;
+        assert!(!heard_by_stream.is_empty());
+        assert!(
+            heard_by_stream
+                .iter()
+                .all(|(beats, _)| *beats == Beats::PING)
+        );
+        assert_eq!(heard(&poll, 2 * HEARTBEAT).await, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_in_a_slot_is_served_and_places_are_given_back() {
+        let attachments = attachments();
+        let mut crowd: Vec<_> = (0..3 * LOOKED_AT_MAX)
+            .map(|_| attachments.enter(Transport::Sse).unwrap())
+            .collect();
+        // Holes in the table are skipped, and stop nothing.
+        crowd.drain(10..2 * LOOKED_AT_MAX);
+        sleep(2 * HEARTBEAT).await;
+        for attachment in &crowd {
+            let beats = attachment.signal.take(&mut Marks::default()).unwrap();
+            assert_eq!(beats, Beats::PING);
+        }
+        assert_eq!(attachments.len(), crowd.len());
+        drop(crowd);
+        assert!(attachments.is_empty());
     }
 }

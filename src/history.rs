@@ -27,7 +27,7 @@ pub fn read(
     match request.order {
         Order::Ascending => {
             let mut reader = bus.peek(&request.channel, request.start.unwrap_or(Start::Earliest));
-            let batch = bus.read(&mut vec![(0, &mut reader)], budget);
+            let batch = bus.read(0, &mut reader, budget);
             let (messages, gaps) = split(batch.items);
             print(
                 reader.position,

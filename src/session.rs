@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 use slab::Slab;
 
 use crate::broker::PublishError;
-use crate::bus::{Batch, Budget, Bus, ChannelName, Position, Reader, Signal, Start, Subscription};
+use crate::bus::{
+    Batch, Beats, Budget, Bus, ChannelName, Marks, Position, Reader, Signal, Start, Subscription,
+};
 use crate::code::End;
 
 /// One attached client.
@@ -15,15 +17,11 @@ use crate::code::End;
 pub struct Session {
     bus: Bus,
     signal: Arc<Signal>,
-    subscriptions: Slab<Subscribed>,
-    /// Indices of subscriptions that may have something to read, each at most once.
-    ready: Vec<u32>,
-}
-
-#[derive(Debug)]
-struct Subscribed {
-    subscription: Subscription,
-    is_ready: bool,
+    subscriptions: Slab<Subscription>,
+    /// Which subscriptions may have something to read.
+    ready: Marks,
+    /// What is due and was not asked for yet.
+    beats: Beats,
 }
 
 /// A subscription that was made and is not yet part of a session.
@@ -40,7 +38,8 @@ impl Session {
             bus,
             signal,
             subscriptions: Slab::new(),
-            ready: Vec::new(),
+            ready: Marks::default(),
+            beats: Beats::default(),
         }
     }
 
@@ -84,12 +83,8 @@ impl Session {
     pub fn add(&mut self, joined: Joined) -> Position {
         let position = joined.subscription.reader.position;
         // A look since the join found nobody at the index and let the mark go, so it is taken as marked here.
-        joined.subscription.unmark();
-        self.ready.push(joined.index);
-        let key = self.subscriptions.insert(Subscribed {
-            subscription: joined.subscription,
-            is_ready: true,
-        });
+        self.ready.insert(joined.index);
+        let key = self.subscriptions.insert(joined.subscription);
         debug_assert_eq!(
             key as u32, joined.index,
             "subscriptions are added in the order in which they were joined"
@@ -103,7 +98,7 @@ impl Session {
             return false;
         };
         self.subscriptions.remove(key);
-        self.ready.retain(|index| *index as usize != key);
+        self.ready.remove(key as u32);
         true
     }
 
@@ -132,7 +127,7 @@ impl Session {
     pub fn readers(&self) -> impl Iterator<Item = &Reader> {
         self.subscriptions
             .iter()
-            .map(|(_, subscribed)| &subscribed.subscription.reader)
+            .map(|(_, subscription)| &subscription.reader)
     }
 
     /// Waits for something to read. Cancel safe: positions move only when a batch is returned.
@@ -150,7 +145,7 @@ impl Session {
     pub fn poll_next(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Result<Batch, End>> {
         // Registered before looking: what is marked after the look wakes us.
         self.signal.register(cx.waker());
-        self.collect_marks()?;
+        self.beats.join(self.signal.take(&mut self.ready)?);
         let batch = self.read_ready(budget);
         if batch.items.is_empty() {
             Poll::Pending
@@ -159,59 +154,57 @@ impl Session {
         }
     }
 
-    /// Moves the marks from the signal to `ready`.
-    fn collect_marks(&mut self) -> Result<(), End> {
-        let already_ready = self.ready.len();
-        self.signal.take(&mut self.ready)?;
-        let mut kept = already_ready;
-        for i in already_ready..self.ready.len() {
-            let index = self.ready[i];
-            // A mark of a subscription that was dropped since, or one that is listed already, is let go.
-            let Some(subscribed) = self.subscriptions.get_mut(index as usize) else {
-                continue;
-            };
-            subscribed.subscription.unmark();
-            if !subscribed.is_ready {
-                subscribed.is_ready = true;
-                self.ready[kept] = index;
-                kept += 1;
-            }
-        }
-        self.ready.truncate(kept);
-        Ok(())
+    /// What is due, once. Ask after [`Session::poll_next`], which hears of it.
+    pub fn take_beats(&mut self) -> Beats {
+        std::mem::take(&mut self.beats)
     }
 
     fn read_ready(&mut self, budget: Budget) -> Batch {
         if self.ready.is_empty() {
             return Batch::default();
         }
-        let mut readers: Vec<(u32, &mut Reader)> = Vec::with_capacity(self.ready.len());
-        for (key, subscribed) in &mut self.subscriptions {
-            if subscribed.is_ready {
-                subscribed.is_ready = false;
-                readers.push((key as u32, &mut subscribed.subscription.reader));
+        // The common case, without a list.
+        if let Some(index) = self.ready.only() {
+            return self.read_only(index, budget);
+        }
+        // The mark of a subscription that was dropped since, or is not added yet, is let go.
+        let ready = std::mem::take(&mut self.ready);
+        let mut readers: Vec<(u32, &mut Reader)> = Vec::new();
+        for (key, subscription) in &mut self.subscriptions {
+            if ready.contains(key as u32) {
+                readers.push((key as u32, &mut subscription.reader));
             }
         }
-        let batch = self.bus.read(&mut readers, budget);
-        self.ready.clear();
-        self.ready.extend(readers.iter().map(|(index, _)| *index));
-        for index in &self.ready {
-            self.subscriptions[*index as usize].is_ready = true;
+        let batch = self.bus.read_fair(&mut readers, budget);
+        for (index, _) in readers {
+            self.ready.insert(index);
+        }
+        batch
+    }
+
+    fn read_only(&mut self, index: u32, budget: Budget) -> Batch {
+        let Some(subscription) = self.subscriptions.get_mut(index as usize) else {
+            self.ready.clear();
+            return Batch::default();
+        };
+        let batch = self.bus.read(index, &mut subscription.reader, budget);
+        if !batch.more {
+            self.ready.remove(index);
         }
         batch
     }
 
     /// Charges a channel for an encoding that was made for one of its publications and is kept with it.
     pub fn charge(&self, index: u32, offset: u64, bytes: usize) {
-        if let Some(subscribed) = self.subscriptions.get(index as usize) {
-            subscribed.subscription.charge(offset, bytes);
+        if let Some(subscription) = self.subscriptions.get(index as usize) {
+            subscription.charge(offset, bytes);
         }
     }
 
     fn key_of(&self, channel: &ChannelName) -> Option<usize> {
         let mut subscriptions = self.subscriptions.iter();
         subscriptions
-            .find(|(_, subscribed)| subscribed.subscription.reader.name == *channel)
+            .find(|(_, subscription)| subscription.reader.name == *channel)
             .map(|(key, _)| key)
     }
 }

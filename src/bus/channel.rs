@@ -1,6 +1,5 @@
 //! A channel: its log, and the audience that is woken when the log grows.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -18,7 +17,7 @@ pub struct Channel {
     /// Its name.
     pub name: ChannelName,
     log: Mutex<Log>,
-    audience: Mutex<Slab<Arc<Seat>>>,
+    audience: Mutex<Slab<Seat>>,
     /// Set under both locks when the channel leaves the store. Who finds it set looks the channel up again.
     retired: AtomicBool,
     /// When it was last published or attached to, in milliseconds since the store began.
@@ -63,7 +62,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Retired`]: the seat would never be marked.
-    pub fn sit(&self, seat: Arc<Seat>) -> Result<usize, Retired> {
+    pub fn sit(&self, seat: Seat) -> Result<usize, Retired> {
         let mut audience = self.audience.lock();
         if self.is_retired() {
             Err(Retired)

@@ -4,6 +4,7 @@ mod channel;
 pub mod cursor;
 mod keys;
 pub mod log;
+mod marks;
 pub mod name;
 pub mod position;
 pub mod publication;
@@ -16,11 +17,12 @@ use std::sync::Arc;
 
 pub use cursor::{Cursor, CursorError};
 pub use log::{Appended, GapReason, Lost, Retention};
+pub use marks::Marks;
 pub use name::{ChannelName, NameError, PublicId, SessionId, UserName};
 pub use position::{Epoch, Position, Start};
 pub use publication::{Draft, Key, Payload, Publication};
 pub use reader::{Batch, Budget, Gap, Item, Reader};
-pub use signal::Signal;
+pub use signal::{Beats, Signal};
 pub use store::{Bounds, Store};
 pub use subscription::Subscription;
 
@@ -116,8 +118,13 @@ impl Bus {
         Reader::new(channel.clone(), source, position)
     }
 
+    /// Reads from one reader, whose items get this index.
+    pub fn read(&self, index: u32, reader: &mut Reader, budget: Budget) -> Batch {
+        reader::read_one(&self.store, index, reader, budget)
+    }
+
     /// Reads from several readers, fairly; see [`reader::read_fair`].
-    pub fn read(&self, ready: &mut Vec<(u32, &mut Reader)>, budget: Budget) -> Batch {
+    pub fn read_fair(&self, ready: &mut Vec<(u32, &mut Reader)>, budget: Budget) -> Batch {
         reader::read_fair(&self.store, ready, budget)
     }
 

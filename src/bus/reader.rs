@@ -163,6 +163,18 @@ impl Turn {
     }
 }
 
+/// Reads from one reader. [`Batch::more`] says that it is not caught up.
+pub fn read_one(store: &Store, index: u32, reader: &mut Reader, budget: Budget) -> Batch {
+    let mut batch = Batch::default();
+    let mut turn = Turn {
+        share: budget,
+        left: budget,
+        first: true,
+    };
+    batch.more = reader.read(store, index, &mut turn, &mut batch) == ReadEnd::More;
+    batch
+}
+
 /// Reads from several readers, those whose next message is oldest first, so that a busy channel never starves another
 /// however small the budget. Of `k` with something to read each gets at least ⌊`messages`/`k`⌋ while the bytes last.
 /// On return `ready` holds the readers that are not caught up.

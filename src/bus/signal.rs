@@ -1,12 +1,13 @@
-//! How a session is woken: which of its subscriptions have something to read, or that it has to end.
+//! How a session is woken: which of its subscriptions have something to read, that a heartbeat is due, or that it has to
+//! end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
+use super::marks::Marks;
 use crate::code::End;
 
 /// A session's wake handle. Many publishers mark it, one session waits on it.
@@ -16,41 +17,86 @@ pub struct Signal {
     waker: AtomicWaker,
 }
 
-/// What a session has been told since it last looked. Each subscription is listed at most once, by its seat's flag.
+/// What a session has been told since it last looked.
 #[derive(Debug, Default)]
 struct Pending {
-    marked: Vec<u32>,
-    end: Option<End>,
+    marks: Marks,
+    beats: Beats,
+    end: Option<Box<End>>,
+}
+
+/// What is due for a session so that it and its client know of each other.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Beats {
+    /// The answer to the last ping must be there by now.
+    pub check: bool,
+    /// The next ping is to be sent. It comes after the check.
+    pub ping: bool,
+}
+
+impl Beats {
+    /// A check.
+    pub const CHECK: Self = Self {
+        check: true,
+        ping: false,
+    };
+    /// A ping.
+    pub const PING: Self = Self {
+        check: false,
+        ping: true,
+    };
+
+    /// Both what was due and what is due now.
+    pub fn join(&mut self, other: Self) {
+        self.check |= other.check;
+        self.ping |= other.ping;
+    }
 }
 
 impl Signal {
     /// Ends the session. The first end counts.
     pub fn end(&self, end: End) {
-        self.pending.lock().end.get_or_insert(end);
+        self.pending.lock().end.get_or_insert_with(|| Box::new(end));
         self.waker.wake();
     }
 
-    /// Registers who is to be woken by the next mark or end. Call it before [`Signal::take`], or a mark may be missed.
+    /// Says what is due.
+    pub fn beat(&self, beats: Beats) {
+        self.pending.lock().beats.join(beats);
+        self.waker.wake();
+    }
+
+    /// Registers who is to be woken next. Call it before [`Signal::take`], or a mark may be missed.
     pub fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 
-    /// Moves the marked subscriptions into `marked`, or says why the session has to end.
+    /// Moves the marks into `marks` and returns what is due, or says why the session has to end. A session takes its marks
+    /// *before* it reads: what is published during the read marks it again.
     ///
     /// # Errors
     /// The [`End`] that was asked for.
-    pub fn take(&self, marked: &mut Vec<u32>) -> Result<(), End> {
+    pub fn take(&self, marks: &mut Marks) -> Result<Beats, End> {
         let mut pending = self.pending.lock();
         if let Some(end) = &pending.end {
-            return Err(end.clone());
+            return Err(End::clone(end));
         }
-        marked.append(&mut pending.marked);
-        Ok(())
+        marks.take(&mut pending.marks);
+        Ok(std::mem::take(&mut pending.beats))
     }
 
-    fn mark(&self, index: u32) {
-        self.pending.lock().marked.push(index);
-        self.waker.wake();
+    /// Says that a subscription may have something to read. One that is marked already was not looked at since, so a burst
+    /// wakes a session once.
+    pub(super) fn mark(&self, index: u32) {
+        let was_marked = {
+            let mut pending = self.pending.lock();
+            let was_marked = !pending.marks.is_empty();
+            pending.marks.insert(index);
+            was_marked
+        };
+        if !was_marked {
+            self.waker.wake();
+        }
     }
 }
 
@@ -59,31 +105,16 @@ impl Signal {
 pub struct Seat {
     signal: Arc<Signal>,
     index: u32,
-    /// Set while the subscription is listed in the signal, so that a burst wakes a session once.
-    marked: AtomicBool,
 }
 
 impl Seat {
     /// A seat for the subscription that the session calls `index`.
     pub fn new(signal: Arc<Signal>, index: u32) -> Self {
-        Self {
-            signal,
-            index,
-            marked: AtomicBool::new(false),
-        }
+        Self { signal, index }
     }
 
     /// Says that there may be something to read.
     pub fn mark(&self) {
-        // The load spares a burst the write. It cannot miss an unmark that matters: a session that read before this
-        // publication was appended unmarked before that, and the log's lock orders the two.
-        if !self.marked.load(Ordering::Acquire) && !self.marked.swap(true, Ordering::AcqRel) {
-            self.signal.mark(self.index);
-        }
-    }
-
-    /// Takes the mark back. The session does so *before* it reads: what is published during the read marks it again.
-    pub fn unmark(&self) {
-        self.marked.swap(false, Ordering::AcqRel);
+        self.signal.mark(self.index);
     }
 }

@@ -16,7 +16,6 @@ pub struct Subscription {
     pub reader: Reader,
     store: Arc<Store>,
     channel: Arc<Channel>,
-    seat: Arc<Seat>,
     key: usize,
 }
 
@@ -29,17 +28,16 @@ impl Subscription {
         signal: &Arc<Signal>,
         index: u32,
     ) -> Self {
-        let seat = Arc::new(Seat::new(Arc::clone(signal), index));
         let (channel, key) = loop {
             let channel = store.find_or_make(name);
             store.touch(&channel);
-            if let Ok(key) = channel.sit(Arc::clone(&seat)) {
+            if let Ok(key) = channel.sit(Seat::new(Arc::clone(signal), index)) {
                 break (channel, key);
             }
         };
         let position = store.with_log(&channel, |log| log.locate(start));
         // There may be something to read at once: messages after the position, or a gap to tell.
-        seat.mark();
+        signal.mark(index);
         let reader = Reader::new(
             channel.name.clone(),
             Source::Channel(Arc::clone(&channel)),
@@ -49,7 +47,6 @@ impl Subscription {
             reader,
             store: Arc::clone(store),
             channel,
-            seat,
             key,
         }
     }
@@ -57,11 +54,6 @@ impl Subscription {
     /// Charges the channel for an encoding of a publication that is kept with it.
     pub fn charge(&self, offset: u64, bytes: usize) {
         self.store.charge(&self.channel, offset, bytes);
-    }
-
-    /// Takes back the mark that woke the session. Call it before reading.
-    pub fn unmark(&self) {
-        self.seat.unmark();
     }
 }
 

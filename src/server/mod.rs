@@ -6,6 +6,7 @@ mod preface;
 mod stream;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,8 +105,8 @@ impl Server {
                 .sockets_max
                 .min(Semaphore::MAX_PERMITS),
         ));
-        // The accept loops and the sweeper; every other task is a client's.
-        let own_tasks = listeners.len() + 1;
+        // The accept loops, the sweeper and the heartbeat; every other task is a client's.
+        let own_tasks = listeners.len() + 2;
         for listener in listeners {
             let accept = accept(
                 Arc::clone(&gateway),
@@ -116,8 +117,13 @@ impl Server {
             let stop = stop_accepting.clone();
             gateway.spawn(async move { stop.run_until_cancelled(accept).await.unwrap_or(()) });
         }
-        let (sweeper, stop) = (Arc::clone(&gateway), stop_accepting.clone());
-        gateway.spawn(async move { stop.run_until_cancelled(sweep(sweeper)).await.unwrap_or(()) });
+        for task in [
+            Box::pin(sweep(Arc::clone(&gateway))) as OwnTask,
+            Box::pin(keep_alive(Arc::clone(&gateway))),
+        ] {
+            let stop = stop_accepting.clone();
+            gateway.spawn(async move { stop.run_until_cancelled(task).await.unwrap_or(()) });
+        }
         shutdown.await;
         drain(&gateway, own_tasks, &stop_accepting, &closing).await;
     }
@@ -149,6 +155,16 @@ async fn drain(
         gateway.tasks.wait().await;
     }
     tracing::info!("down");
+}
+
+/// A task that runs until the gateway is down.
+type OwnTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn keep_alive(gateway: Arc<Gateway>) {
+    gateway
+        .attachments
+        .keep_alive(&gateway.config.timeouts)
+        .await;
 }
 
 async fn sweep(gateway: Arc<Gateway>) {

@@ -185,7 +185,7 @@ fn look(
         .enumerate()
         .map(|(i, reader)| (i as u32, reader))
         .collect();
-    let batch = bus.read(&mut ready, budget);
+    let batch = bus.read_fair(&mut ready, budget);
     drop(ready);
     (
         readers.iter().map(|reader| reader.position).collect(),

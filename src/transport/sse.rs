@@ -1,13 +1,10 @@
 //! Server-Sent Events (WHATWG HTML, section 9.2): read, wait, repeat, as the body of an answer.
 
 use std::fmt::Write as _;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 use crate::attachments::Attachment;
 use crate::bus::cursor::CursorPrefix;
@@ -41,7 +38,6 @@ pub struct SseStream {
     /// Where the client stands after the last event that was encoded, for the `id:` lines.
     positions: Vec<Position>,
     chunk: Budget,
-    ping: Pin<Box<Interval>>,
     state: State,
 }
 
@@ -80,7 +76,6 @@ impl SseStream {
         let cursor = prefix.print(&positions);
         let begin = welcome(&data, &cursor);
         let chunk = chunk_budget(cursor.len());
-        let ping = Box::pin(pings(heartbeat_s.duration()));
         let gateway = Arc::clone(gateway);
         Ok(Self {
             gateway,
@@ -89,7 +84,6 @@ impl SseStream {
             prefix,
             positions,
             chunk,
-            ping,
             state: State::Begin(begin.into()),
         })
     }
@@ -123,11 +117,10 @@ impl SseStream {
                 self.attachment.ended(end.code);
                 Poll::Ready(farewell(&end).into())
             }
-            Poll::Pending => self
-                .ping
-                .as_mut()
-                .poll_tick(cx)
-                .map(|_| Bytes::from_static(PING)),
+            Poll::Pending if self.session.take_beats().ping => {
+                Poll::Ready(Bytes::from_static(PING))
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -183,13 +176,6 @@ fn chunk_budget(cursor_bytes: usize) -> Budget {
         messages,
         bytes: CHUNK_BYTES,
     }
-}
-
-/// Pings from the first interval on, never two in a row for one that was late.
-fn pings(every: Duration) -> Interval {
-    let mut interval = interval_at(tokio::time::Instant::now() + every, every);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
 }
 
 fn welcome(data: &[u8], cursor: &str) -> Vec<u8> {

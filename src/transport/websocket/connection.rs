@@ -1,21 +1,18 @@
 //! The life of one WebSocket: deliver, answer, keep alive, end. One task, which waits in one place.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Opening;
 use super::commands::{self, Done, Step, Work};
 use super::readable::Readable;
 use super::socket::{Gone, Incoming, Socket};
 use crate::attachments::Attachment;
-use crate::bus::{Batch, Budget, Item};
+use crate::bus::{Batch, Beats, Budget, Item};
 use crate::code::{Code, End};
-use crate::config::Timeouts;
 use crate::gateway::Gateway;
 use crate::protocol::event;
 use crate::session::Session;
@@ -33,7 +30,8 @@ pub struct Connection<S> {
     session: Session,
     work: Option<Work>,
     readable: Readable,
-    heartbeat: Heartbeat,
+    /// True between a ping and the check of its answer.
+    pinged: bool,
 }
 
 /// What woke the connection.
@@ -41,7 +39,7 @@ enum Wake {
     Incoming(Incoming),
     Batch(Batch),
     Done(Done),
-    Heartbeat,
+    Heartbeat(Beats),
 }
 
 /// How a connection ends.
@@ -75,7 +73,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return None;
             }
         };
-        let heartbeat = Heartbeat::new(&gateway.config.timeouts);
         let mut connection = Box::new(Self {
             gateway,
             client,
@@ -84,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             session,
             work: None,
             readable: Readable::default(),
-            heartbeat,
+            pinged: false,
         });
         connection.push_welcome();
         Some(connection)
@@ -103,8 +100,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Wake::Batch(batch)) => self.push_batch(batch),
                 Ok(Wake::Incoming(incoming)) => self.take(incoming),
                 Ok(Wake::Done(done)) => self.push_done(done),
-                Ok(Wake::Heartbeat) => {
-                    if let Err(end) = self.heartbeat.beat(&mut self.socket) {
+                Ok(Wake::Heartbeat(beats)) => {
+                    if let Err(end) = self.beat(beats) {
                         return Way::Told(end);
                     }
                 }
@@ -128,6 +125,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(Err(end)) => return Poll::Ready(Err(Way::Told(end))),
             Poll::Pending => {}
         }
+        let beats = self.session.take_beats();
+        if beats != Beats::default() {
+            return Poll::Ready(Ok(Wake::Heartbeat(beats)));
+        }
         if let Some(work) = &mut self.work {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 self.work = None;
@@ -140,14 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         // Reading may have queued an answer: to a ping, above all.
-        if let Poll::Ready(gone) = self.socket.poll_flush(cx) {
-            return Poll::Ready(Err(Way::Gone(gone)));
-        }
-        self.heartbeat
-            .timer
-            .as_mut()
-            .poll(cx)
-            .map(|()| Ok(Wake::Heartbeat))
+        self.socket.poll_flush(cx).map(|gone| Err(Way::Gone(gone)))
     }
 
     fn take(&mut self, incoming: Incoming) {
@@ -169,6 +163,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Incoming::Control => {}
         }
+    }
+
+    /// Notices a client that is not there any more, and pings one that is.
+    fn beat(&mut self, beats: Beats) -> Result<(), End> {
+        if beats.check && std::mem::take(&mut self.pinged) && !self.socket.take_heard() {
+            return Err(Code::Heartbeat.into());
+        }
+        if beats.ping {
+            self.socket.take_heard();
+            self.socket.push_ping();
+            self.pinged = true;
+        }
+        Ok(())
     }
 
     fn push_done(&mut self, done: Done) {
@@ -238,47 +245,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.socket.finish(gone).await;
             }
         }
-    }
-}
-
-/// Pings, and notices a client that is not there any more. One timer, which is set twice a heartbeat and never for a
-/// message.
-struct Heartbeat {
-    timer: Pin<Box<Sleep>>,
-    every: std::time::Duration,
-    answer_within: std::time::Duration,
-    /// True between a ping and the check of its answer.
-    pinged: bool,
-}
-
-impl Heartbeat {
-    fn new(timeouts: &Timeouts) -> Self {
-        let every = timeouts.heartbeat_s.duration();
-        Self {
-            timer: Box::pin(sleep_until(Instant::now() + every)),
-            every,
-            answer_within: timeouts.pong_s.duration(),
-            pinged: false,
-        }
-    }
-
-    /// The timer fired: pings, or checks that anything came in since.
-    fn beat<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        socket: &mut Socket<S>,
-    ) -> Result<(), End> {
-        let next = if self.pinged {
-            if !socket.take_heard() {
-                return Err(Code::Heartbeat.into());
-            }
-            self.every.saturating_sub(self.answer_within)
-        } else {
-            socket.take_heard();
-            socket.push_ping();
-            self.answer_within
-        };
-        self.pinged = !self.pinged;
-        self.timer.as_mut().reset(Instant::now() + next);
-        Ok(())
     }
 }

@@ -384,7 +384,7 @@ impl World {
             readers.push(reader);
         }
         let mut ready: Vec<(u32, &mut Reader)> = (0..).zip(&mut readers).collect();
-        let batch = self.bus.read(&mut ready, budget);
+        let batch = self.bus.read_fair(&mut ready, budget);
         settle(&mut self.naive, &owed, &mut held, batch, budget);
         for reader in readers {
             assert_eq!(reader.position, held[&reader.name]);
