@@ -115,17 +115,13 @@ impl Attachments {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let slot = self.next_slot();
+            let slot = (self.table.lock().slot + 1) % SLOTS;
             let pinged_then = (slot + SLOTS - answer_ticks) % SLOTS;
             self.beat(pinged_then, Beats::CHECK).await;
             self.beat(slot, Beats::PING).await;
+            // Only now, or newcomers would be pinged at once.
+            self.table.lock().slot = slot;
         }
-    }
-
-    fn next_slot(&self) -> usize {
-        let mut table = self.table.lock();
-        table.slot = (table.slot + 1) % SLOTS;
-        table.slot
     }
 
     /// Tells a slot what is due.
@@ -292,6 +288,30 @@ mod tests {
                 answer_within >= PONG && answer_within <= PONG + HEARTBEAT / 8,
                 "{heard:?}"
             );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_during_a_tick_is_not_pinged_at_once() {
+        let attachments = Arc::new(Attachments::new(10_000, Arc::default()));
+        let enter = || attachments.enter(Transport::WebSocket).unwrap();
+        // The first check looks at these, and rests between them.
+        let timeouts = Timeouts {
+            heartbeat_s: Seconds::new(3600),
+            ..Timeouts::default()
+        };
+        let _others: Vec<_> = (0..5 * LOOKED_AT_MAX).map(|_| enter()).collect();
+        let kept = Arc::clone(&attachments);
+        tokio::spawn(async move { kept.keep_alive(&timeouts).await });
+        let mut newcomers = Vec::new();
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+            newcomers.push(enter());
+        }
+        for newcomer in newcomers {
+            let beats = newcomer.signal.take(&mut Marks::default()).unwrap();
+            // A check without a ping before it means nothing.
+            assert!(!beats.ping);
         }
     }
 

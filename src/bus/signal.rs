@@ -1,8 +1,9 @@
-//! How a session is woken: which of its subscriptions have something to read, that a heartbeat is due, or that it has to
-//! end.
+//! How a session is woken: which of its subscriptions have something to read, that its client sent something, that a
+//! heartbeat is due, or that it has to end.
 
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ use crate::code::End;
 pub struct Signal {
     pending: Mutex<Pending>,
     waker: AtomicWaker,
+    /// True if the client may have sent something.
+    input: AtomicBool,
 }
 
 /// What a session has been told since it last looked.
@@ -85,6 +88,12 @@ impl Signal {
         Ok(std::mem::take(&mut pending.beats))
     }
 
+    /// True if the client may have sent something since the last call.
+    pub fn take_input(&self) -> bool {
+        // The load spares the many wake-ups without input the write.
+        self.input.load(Ordering::Acquire) && self.input.swap(false, Ordering::AcqRel)
+    }
+
     /// Says that a subscription may have something to read. One that is marked already was not looked at since, so a burst
     /// wakes a session once.
     pub(super) fn mark(&self, index: u32) {
@@ -97,6 +106,18 @@ impl Signal {
         if !was_marked {
             self.waker.wake();
         }
+    }
+}
+
+/// As a waker it is the client's: it says that there is input.
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.input.store(true, Ordering::Release);
+        self.waker.wake();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -37,7 +37,6 @@ pub struct Connection<S> {
 /// What woke the connection.
 enum Wake {
     Incoming(Incoming),
-    Batch(Batch),
     Done(Done),
     Heartbeat(Beats),
 }
@@ -73,6 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return None;
             }
         };
+        let readable = Readable::new(attachment.signal());
         let mut connection = Box::new(Self {
             gateway,
             client,
@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             socket,
             session,
             work: None,
-            readable: Readable::default(),
+            readable,
             pinged: false,
         });
         connection.push_welcome();
@@ -97,7 +97,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn serve(&mut self) -> Way {
         loop {
             match poll_fn(|cx| self.poll_wake(cx)).await {
-                Ok(Wake::Batch(batch)) => self.push_batch(batch),
                 Ok(Wake::Incoming(incoming)) => self.take(incoming),
                 Ok(Wake::Done(done)) => self.push_done(done),
                 Ok(Wake::Heartbeat(beats)) => {
@@ -110,20 +109,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Waits for whatever comes first. What is queued is written first, in one go, so a burst costs one write. Cancel safe.
+    /// Delivers, and waits for anything else, whatever comes first. Cancel safe.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Result<Wake, Way>> {
-        if let Poll::Ready(gone) = self.socket.poll_flush(cx) {
-            return Poll::Ready(Err(Way::Gone(gone)));
-        }
-        // With a full queue nothing is read, but an end is still heard.
-        let budget = Budget {
-            messages: BATCH_MESSAGES.min(self.socket.room()),
-            bytes: self.socket.room(),
-        };
-        match self.session.poll_next(cx, budget) {
-            Poll::Ready(Ok(batch)) => return Poll::Ready(Ok(Wake::Batch(batch))),
-            Poll::Ready(Err(end)) => return Poll::Ready(Err(Way::Told(end))),
-            Poll::Pending => {}
+        if let Poll::Ready(way) = self.poll_deliver(cx) {
+            return Poll::Ready(Err(way));
         }
         let beats = self.session.take_beats();
         if beats != Beats::default() {
@@ -136,12 +125,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         } else if self.socket.takes_commands() {
             let socket = &mut self.socket;
-            if let Poll::Ready(incoming) = self.readable.poll(cx, |cx| socket.poll_incoming(cx)) {
+            if let Poll::Ready(incoming) = self.readable.poll(|cx| socket.poll_incoming(cx)) {
                 return Poll::Ready(incoming.map(Wake::Incoming).map_err(Way::Gone));
             }
         }
         // Reading may have queued an answer: to a ping, above all.
         self.socket.poll_flush(cx).map(|gone| Err(Way::Gone(gone)))
+    }
+
+    /// Queues and writes what there is to read, a batch in one go, so a burst costs one write. Ready only if it is over.
+    fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Way> {
+        loop {
+            if let Poll::Ready(gone) = self.socket.poll_flush(cx) {
+                return Poll::Ready(Way::Gone(gone));
+            }
+            // With a full queue nothing is read, but an end is still heard.
+            let budget = Budget {
+                messages: BATCH_MESSAGES.min(self.socket.room()),
+                bytes: self.socket.room(),
+            };
+            let batch = match ready!(self.session.poll_next(cx, budget)) {
+                Ok(batch) => batch,
+                Err(end) => return Poll::Ready(Way::Told(end)),
+            };
+            let more = batch.more;
+            self.push_batch(batch);
+            if !more {
+                // What is published since the read has woken us again, so the session need not be asked twice.
+                return self.socket.poll_flush(cx).map(Way::Gone);
+            }
+        }
     }
 
     fn take(&mut self, incoming: Incoming) {
