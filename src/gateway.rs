@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 use crate::attachments::Attachments;
@@ -18,6 +17,7 @@ use crate::code::{Code, End};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::protocol::command::CommandLimits;
+use crate::switch::{Switch, Watch};
 
 /// A gateway: the bus and everything around it that is not a connection.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Gateway {
     /// All tasks of connections, so that going down can wait for them.
     pub tasks: TaskTracker,
     draining: AtomicBool,
-    cut: CancellationToken,
+    cut: Switch,
 }
 
 impl Gateway {
@@ -54,7 +54,7 @@ impl Gateway {
             metrics,
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
-            cut: CancellationToken::new(),
+            cut: Switch::default(),
             config,
         }
     }
@@ -78,12 +78,15 @@ impl Gateway {
 
     /// Runs a task of a connection. It is waited for when the gateway goes down, and cut at the deadline.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(Cuttable::new(task, &self.cut));
+        self.tasks.spawn(Cuttable {
+            task,
+            cut: self.cut.watch(),
+        });
     }
 
     /// Cuts all tasks that still run.
     pub fn cut(&self) {
-        self.cut.cancel();
+        self.cut.throw();
     }
 
     /// The bounds that commands are read within.
@@ -111,26 +114,12 @@ impl Gateway {
 }
 
 pin_project! {
-    /// A task that ends when the gateway is cut. One of these is there for every connection, so it holds the task once,
-    /// and looks at the token without waking up its list each time.
+    /// A task that ends when the gateway is cut. One of these is there for every connection, so it holds the task once.
     struct Cuttable<F> {
         #[pin]
         task: F,
         #[pin]
-        cut: WaitForCancellationFutureOwned,
-        token: CancellationToken,
-        is_registered: bool,
-    }
-}
-
-impl<F> Cuttable<F> {
-    fn new(task: F, token: &CancellationToken) -> Self {
-        Self {
-            task,
-            cut: token.clone().cancelled_owned(),
-            token: token.clone(),
-            is_registered: false,
-        }
+        cut: Watch,
     }
 }
 
@@ -139,15 +128,8 @@ impl<F: Future<Output = ()>> Future for Cuttable<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let me = self.project();
-        if me.token.is_cancelled() {
+        if me.cut.poll(cx).is_ready() {
             return Poll::Ready(());
-        }
-        if !*me.is_registered {
-            // Once is enough: a spawned task is always woken by the same waker.
-            *me.is_registered = true;
-            if me.cut.poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
         }
         me.task.poll(cx)
     }

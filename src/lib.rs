@@ -22,6 +22,7 @@ pub mod gateway;
 pub mod metrics;
 
 pub mod stall;
+pub mod switch;
 pub mod transport;
 
 pub mod http;

@@ -64,10 +64,10 @@ impl Rig {
         Ok(self.process.cpu()? - before)
     }
 
-    /// The bytes of one delivery, rounded.
-    fn wire_bytes(&mut self) -> Result<usize> {
+    /// The bytes of one delivery, rounded, when each member receives one of the messages that `commands` publishes.
+    pub fn wire_bytes(&mut self, commands: &[u8], messages: u64) -> Result<usize> {
         let before = self.crowd.bytes;
-        self.run(1, &publish(CHANNEL, TEXT_BYTES), 1, 1)?;
+        self.run(1, commands, messages, 1)?;
         let bytes = self.crowd.bytes - before;
         Ok((bytes as f64 / self.crowd.len() as f64).round() as usize)
     }
@@ -102,7 +102,7 @@ pub fn measure(place: &Place, transports: &[Kind], quick: bool) -> Result<Table>
     ];
     for kind in transports {
         let mut rig = Rig::start(place, *kind, SUBSCRIBERS, |_| CHANNEL.to_owned())?;
-        let bytes = rig.wire_bytes()?;
+        let bytes = rig.wire_bytes(&publish(CHANNEL, TEXT_BYTES), 1)?;
         let mut reference = Reference::start(place, bytes, SUBSCRIBERS)?;
         let raw = Kind::Raw(bytes);
         let mut readers = Crowd::connect(reference.address(), raw, SUBSCRIBERS, |_| String::new())?;
@@ -137,7 +137,7 @@ fn compare(
     for turn in 0..=if quick { 3 } else { 7 } {
         let burst = way.burst as u64;
         let our = micros(rig.run(way.rounds, &commands, burst, burst)?);
-        let their = micros(send(reference, readers, way)?);
+        let their = micros(send(reference, readers, way.rounds, way.burst)?);
         if turn > 0 {
             ours.push(our);
             theirs.push(their);
@@ -147,12 +147,18 @@ fn compare(
     Ok([ours, theirs, ratios].map(Spread::of))
 }
 
-fn send(reference: &mut Reference, readers: &mut Crowd, way: &Way) -> Result<Duration> {
+/// So many rounds of so many messages to everybody. Returns the CPU time that it cost the reference.
+pub fn send(
+    reference: &mut Reference,
+    readers: &mut Crowd,
+    rounds: usize,
+    burst: usize,
+) -> Result<Duration> {
     let before = reference.process.cpu()?;
-    for _ in 0..way.rounds {
-        reference.send(way.burst)?;
+    for _ in 0..rounds {
+        reference.send(burst)?;
         let received = readers.received();
-        readers.wait_for(received + way.burst as u64)?;
+        readers.wait_for(received + burst as u64)?;
     }
     Ok(reference.process.cpu()? - before)
 }

@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 
-use crate::cpu::Rig;
+use crate::cpu::{Rig, send};
+use crate::crowd::Crowd;
 use crate::process::Place;
 use crate::publisher::{TEXT_BYTES, publish};
+use crate::reference::Reference;
 use crate::table::{Spread, Table};
 use crate::wire::Kind;
 
@@ -18,18 +20,18 @@ struct Shape {
 const SHAPES: [Shape; 4] = [
     Shape {
         channels: 1,
-        subscribers: 100,
-        rounds: 500,
-    },
-    Shape {
-        channels: 1,
         subscribers: 1000,
         rounds: 50,
     },
     Shape {
         channels: 1,
+        subscribers: 100,
+        rounds: 500,
+    },
+    Shape {
+        channels: 1,
         subscribers: 10_000,
-        rounds: 8,
+        rounds: 5,
     },
     Shape {
         channels: 1000,
@@ -38,49 +40,43 @@ const SHAPES: [Shape; 4] = [
     },
 ];
 
-/// All shapes in turns, so that what disturbs the machine disturbs all of them.
+/// What the load opens besides the connections that are counted.
+const OTHER_FILES: usize = 100;
+
+/// What one delivery costs, in µs of CPU.
+struct Costs {
+    gateway: Spread,
+    reference: Spread,
+    ratio: Spread,
+}
+
+/// All shapes, the gateway and the reference in turns.
 pub fn measure(place: &Place, files: usize, quick: bool) -> Result<Table> {
-    const OTHER_FILES: usize = 100;
-    let header = ["channels × subscribers", "µs", "ratio to 1 × 1000"];
     let mut table = Table::new(
-        "CPU of the server for each delivery over WebSocket, one message of each channel in flight",
-        &header,
+        "CPU of the server for each delivery over WebSocket, in µs, one message of each channel in flight, less what \
+         publishing to nobody costs",
+        &[
+            "channels × subscribers",
+            "gateway",
+            "reference",
+            "ratio",
+            "to the first row",
+        ],
     );
-    let all: usize = SHAPES.iter().map(Shape::connections).sum();
-    let fits = |shape: &&Shape| all + OTHER_FILES <= files || shape.connections() < 10_000;
-    let fits = |shape: &&Shape| fits(shape) && !(quick && shape.connections() >= 10_000);
-    let shapes: Vec<&Shape> = SHAPES.iter().filter(fits).collect();
-    let mut rigs = Vec::new();
-    for shape in &shapes {
-        let channel = |index| name(index % shape.channels);
-        rigs.push(Rig::start(
-            place,
-            Kind::WebSocket,
-            shape.connections(),
-            channel,
-        )?);
-    }
-    let mut costs = vec![Vec::new(); shapes.len()];
-    // The first turn warms up.
-    for turn in 0..=if quick { 3 } else { 5 } {
-        for (i, (shape, rig)) in shapes.iter().zip(&mut rigs).enumerate() {
-            let cost = shape.run(rig)?;
-            if turn > 0 {
-                costs[i].push(cost);
-            }
+    let mut first = None;
+    for shape in &SHAPES {
+        let too_many = shape.connections() * 19 / 10 + OTHER_FILES > files;
+        if too_many || (quick && shape.connections() >= 10_000) {
+            continue;
         }
-    }
-    let middle = costs[1].clone();
-    for (shape, costs) in shapes.iter().zip(costs) {
-        let ratios = costs
-            .iter()
-            .zip(&middle)
-            .map(|(cost, middle)| cost / middle);
-        let ratios = Spread::of(ratios.collect());
+        let costs = shape.measure(place, files, quick)?;
+        let first = *first.get_or_insert(costs.ratio.median);
         table.row([
             format!("{} × {}", shape.channels, shape.subscribers),
-            Spread::of(costs).to_string(),
-            ratios.to_string(),
+            costs.gateway.to_string(),
+            costs.reference.to_string(),
+            costs.ratio.to_string(),
+            format!("{:.2}", costs.ratio.median / first),
         ]);
     }
     Ok(table)
@@ -91,17 +87,53 @@ impl Shape {
         self.channels * self.subscribers
     }
 
-    /// Microseconds for each delivery.
-    fn run(&self, rig: &mut Rig) -> Result<f64> {
-        let commands: Vec<u8> = (0..self.channels)
-            .flat_map(|index| publish(&name(index), TEXT_BYTES))
-            .collect();
-        let cpu = rig.run(self.rounds, &commands, self.channels as u64, 1)?;
-        Ok(cpu.as_secs_f64() * 1e6 / (self.rounds * self.connections()) as f64)
+    fn measure(&self, place: &Place, files: usize, quick: bool) -> Result<Costs> {
+        let channel = |index| name('c', index % self.channels);
+        let mut rig = Rig::start(place, Kind::WebSocket, self.connections(), channel)?;
+        let bytes = rig.wire_bytes(&self.commands('c'), self.channels as u64)?;
+        // It may have a few less where open files are short.
+        let sends = self
+            .connections()
+            .min(files - self.connections() - OTHER_FILES);
+        let mut reference = Reference::start(place, bytes, sends)?;
+        let raw = Kind::Raw(bytes);
+        let mut readers = Crowd::connect(reference.address(), raw, sends, |_| String::new())?;
+        let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        // The first turn warms up.
+        for turn in 0..=if quick { 3 } else { 7 } {
+            let our = self.deliveries(&mut rig)?;
+            let their = send(&mut reference, &mut readers, self.rounds, 1)?.as_secs_f64() * 1e6
+                / (self.rounds * sends) as f64;
+            if turn > 0 {
+                ours.push(our);
+                theirs.push(their);
+                ratios.push(our / their);
+            }
+        }
+        Ok(Costs {
+            gateway: Spread::of(ours),
+            reference: Spread::of(theirs),
+            ratio: Spread::of(ratios),
+        })
+    }
+
+    /// Microseconds for each delivery: the cost of publishing to all channels, less the same to as many without anybody.
+    fn deliveries(&self, rig: &mut Rig) -> Result<f64> {
+        let messages = self.channels as u64;
+        let both = rig.run(self.rounds, &self.commands('c'), messages, 1)?;
+        let publishing = rig.run(self.rounds, &self.commands('q'), messages, 0)?;
+        let delivering = both.saturating_sub(publishing).as_secs_f64();
+        Ok(delivering * 1e6 / (self.rounds * self.connections()) as f64)
+    }
+
+    /// One message to each channel.
+    fn commands(&self, letter: char) -> Vec<u8> {
+        let names = (0..self.channels).map(|index| name(letter, index));
+        names.flat_map(|name| publish(&name, TEXT_BYTES)).collect()
     }
 }
 
 /// As long for every channel, so that the messages are.
-fn name(index: usize) -> String {
-    format!("c{index:04}")
+fn name(letter: char, index: usize) -> String {
+    format!("{letter}{index:04}")
 }

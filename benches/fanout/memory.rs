@@ -56,22 +56,33 @@ fn large_messages(place: &Place, count: usize) -> Result<(f64, f64)> {
     let channel = |index| format!("own-{index}");
     let mut crowd = Crowd::connect(process.address, Kind::WebSocket, count, channel)?;
     let before = grown(&process, empty, count)?;
-    for index in 0..count {
-        crowd.say(index, &publish(&channel(index), LARGE_BYTES))?;
-        crowd.serve()?;
-    }
-    crowd.wait_until(|reader| reader.messages == 1 && reader.others == 2)?;
+    exchange(&mut crowd, count, channel)?;
     sleep(Duration::from_secs(2 * u64::from(HISTORY_S)));
     let after = grown(&process, empty, count)?;
     Ok((before, after))
 }
 
-/// A gateway that has served somebody before.
-fn warm(place: &Place) -> Result<Process> {
-    let process = Process::start(place, &["server", &HISTORY_S.to_string()])?;
-    for kind in [Kind::WebSocket, Kind::Sse, Kind::Longpoll] {
-        Crowd::connect(process.address, kind, 10, |_| "warm".to_owned())?;
+/// Everybody publishes a large message to a channel of its own, and receives it.
+fn exchange(crowd: &mut Crowd, count: usize, channel: impl Fn(usize) -> String) -> Result<()> {
+    for index in 0..count {
+        crowd.say(index, &publish(&channel(index), LARGE_BYTES))?;
+        crowd.serve()?;
     }
+    crowd.wait_until(|reader| reader.messages == 1 && reader.others == 2)
+}
+
+/// A gateway that has served somebody before: its code is loaded, and its allocator has its own tables.
+fn warm(place: &Place) -> Result<Process> {
+    const WARM: usize = 10;
+    let process = Process::start(place, &["server", &HISTORY_S.to_string()])?;
+    let channel = |index| format!("warm-{index}");
+    for kind in [Kind::WebSocket, Kind::Sse, Kind::Longpoll] {
+        let mut crowd = Crowd::connect(process.address, kind, WARM, channel)?;
+        if kind == Kind::WebSocket {
+            exchange(&mut crowd, WARM, channel)?;
+        }
+    }
+    sleep(Duration::from_secs(2 * u64::from(HISTORY_S)));
     Ok(process)
 }
 

@@ -5,8 +5,6 @@
 //! item  = [name "@"] pos        pos = epoch "." offset | "now" | "earliest"
 //! ```
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 
 use super::name::{ChannelName, base64_prefix};
@@ -117,20 +115,28 @@ impl CursorPrefix {
 
     /// Prints one cursor.
     pub fn print(&self, positions: &[Position]) -> String {
-        let mut token = String::with_capacity(12 + positions.len() * 16);
+        let mut token = Vec::with_capacity(12 + positions.len() * 16);
+        self.print_to(&mut token, positions);
+        // It is ASCII.
+        String::from_utf8(token).unwrap_or_default()
+    }
+
+    /// Prints one cursor at the end of a buffer.
+    pub fn print_to(&self, buffer: &mut Vec<u8>, positions: &[Position]) {
         if let Some(hash) = &self.0 {
-            token.push('~');
-            token.push_str(std::str::from_utf8(hash).unwrap_or_default());
-            token.push('~');
+            buffer.push(b'~');
+            buffer.extend_from_slice(hash);
+            buffer.push(b'~');
         }
+        let mut digits = itoa::Buffer::new();
         for (i, position) in positions.iter().enumerate() {
             if i > 0 {
-                token.push(',');
+                buffer.push(b',');
             }
-            // Writing to a String cannot fail.
-            let _ = write!(token, "{position}");
+            buffer.extend_from_slice(position.epoch.as_str().as_bytes());
+            buffer.push(b'.');
+            buffer.extend_from_slice(digits.format(position.offset).as_bytes());
         }
-        token
     }
 }
 

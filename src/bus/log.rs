@@ -281,6 +281,10 @@ impl Log {
         if let Some(entry) = self.entries.pop_front() {
             self.bytes -= entry.bytes;
         }
+        if self.entries.is_empty() {
+            // A channel that is quiet for long holds no room for messages.
+            self.entries = VecDeque::new();
+        }
     }
 }
 

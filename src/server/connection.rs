@@ -19,13 +19,13 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 
 use super::guard::{AnswerGuard, GuardedIo, Phase};
 use super::preface::{self, Version};
 use super::stream::{Stream, is_given_up, note_body};
 use crate::gateway::Gateway;
 use crate::http::{Body, Handled, handle};
+use crate::switch::{Switch, Watch};
 
 /// A place among the sockets, given back when the connection closes.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub fn serve(
     gateway: Arc<Gateway>,
     stream: TcpStream,
     permit: SocketPermit,
-    closing: CancellationToken,
+    closing: Switch,
 ) -> impl Future<Output = ()> + Send {
     let opening = Box::pin(open(gateway, stream, permit, closing));
     async move {
@@ -73,7 +73,7 @@ async fn open(
     gateway: Arc<Gateway>,
     stream: TcpStream,
     permit: SocketPermit,
-    closing: CancellationToken,
+    closing: Switch,
 ) -> Option<Served> {
     set_options(&stream, &gateway);
     let timeouts = &gateway.config.timeouts;
@@ -93,7 +93,7 @@ async fn open(
 /// Boxed, so that the task of a connection has the size of the HTTP it speaks.
 type Served = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
-fn http1<S>(gateway: Arc<Gateway>, io: S, phase: Arc<Phase>, closing: CancellationToken) -> Served
+fn http1<S>(gateway: Arc<Gateway>, io: S, phase: Arc<Phase>, closing: Switch) -> Served
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -112,8 +112,9 @@ where
     );
     Box::pin(async move {
         tokio::select! {
+            biased;
             outcome = connection.as_mut() => outcome,
-            () = until_to_close(&closing, &phase) => {
+            () = until_to_close(closing.watch(), &phase) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -121,7 +122,7 @@ where
     })
 }
 
-fn http2<S>(gateway: Arc<Gateway>, io: S, phase: Arc<Phase>, closing: CancellationToken) -> Served
+fn http2<S>(gateway: Arc<Gateway>, io: S, phase: Arc<Phase>, closing: Switch) -> Served
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -144,8 +145,9 @@ where
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     Box::pin(async move {
         tokio::select! {
+            biased;
             outcome = connection.as_mut() => outcome,
-            () = closing.cancelled() => {
+            () = closing.watch() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -173,7 +175,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible
 fn service(
     gateway: Arc<Gateway>,
     phase: Arc<Phase>,
-    closing: CancellationToken,
+    closing: Switch,
 ) -> impl hyper::service::HttpService<Incoming, ResBody = Answer, Future = Answering, Error = Infallible>
 {
     service_fn(move |request| {
@@ -191,8 +193,8 @@ fn service(
 const FRESH_GRACE: Duration = Duration::from_millis(500);
 
 /// Waits until no further request is to be taken.
-async fn until_to_close(closing: &CancellationToken, phase: &Phase) {
-    closing.cancelled().await;
+async fn until_to_close(closing: Watch, phase: &Phase) {
+    closing.await;
     if phase.is_fresh() {
         tokio::time::sleep(FRESH_GRACE).await;
     }
@@ -202,7 +204,7 @@ async fn until_to_close(closing: &CancellationToken, phase: &Phase) {
 fn answer(
     gateway: Arc<Gateway>,
     phase: Arc<Phase>,
-    closing: CancellationToken,
+    closing: Switch,
     request: Request<Incoming>,
 ) -> Answering {
     let answering = phase.answering();
@@ -210,7 +212,7 @@ fn answer(
     let finish = move |mut response: Response<Body>| {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             phase.upgraded();
-        } else if closing.is_cancelled() && version < http::Version::HTTP_2 {
+        } else if closing.is_thrown() && version < http::Version::HTTP_2 {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -19,6 +19,7 @@ use connection::SocketPermit;
 
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::switch::Switch;
 
 /// A gateway that listens.
 #[derive(Debug)]
@@ -97,7 +98,7 @@ impl Server {
         let Self {
             gateway, listeners, ..
         } = self;
-        let (stop_accepting, closing) = (CancellationToken::new(), CancellationToken::new());
+        let (stop_accepting, closing) = (CancellationToken::new(), Switch::default());
         let permits = Arc::new(Semaphore::new(
             gateway
                 .config
@@ -134,12 +135,12 @@ async fn drain(
     gateway: &Gateway,
     own_tasks: usize,
     stop_accepting: &CancellationToken,
-    closing: &CancellationToken,
+    closing: &Switch,
 ) {
     let deadline = tokio::time::Instant::now() + gateway.config.drain.deadline_s.duration();
     tracing::info!(attachments = gateway.attachments.len(), "going down");
     gateway.drain();
-    closing.cancel();
+    closing.throw();
     let everybody_left = async {
         while gateway.tasks.len() > own_tasks {
             sleep(DRAIN_LOOK).await;
@@ -180,7 +181,7 @@ async fn accept(
     gateway: Arc<Gateway>,
     listener: TcpListener,
     permits: Arc<Semaphore>,
-    closing: CancellationToken,
+    closing: Switch,
 ) {
     loop {
         match listener.accept().await {

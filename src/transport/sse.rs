@@ -73,9 +73,8 @@ impl SseStream {
             heartbeat_s,
             &named,
         );
-        let cursor = prefix.print(&positions);
-        let begin = welcome(&data, &cursor);
-        let chunk = chunk_budget(cursor.len());
+        let begin = welcome(&data, &prefix, &positions);
+        let chunk = chunk_budget(prefix.print(&positions).len());
         let gateway = Arc::clone(gateway);
         Ok(Self {
             gateway,
@@ -132,7 +131,7 @@ impl SseStream {
             match item {
                 Item::Message(publication) => {
                     position.offset = publication.offset;
-                    push_id(&mut chunk, &self.prefix.print(&self.positions));
+                    push_id(&mut chunk, &self.prefix, &self.positions);
                     chunk.extend_from_slice(b"data: ");
                     chunk.extend_from_slice(publication.sse_data());
                 }
@@ -140,7 +139,7 @@ impl SseStream {
                     *position = gap.lost.resume;
                     self.gateway.metrics.count_gap(gap.lost.reason);
                     chunk.extend_from_slice(b"event: gap\n");
-                    push_id(&mut chunk, &self.prefix.print(&self.positions));
+                    push_id(&mut chunk, &self.prefix, &self.positions);
                     push_data(&mut chunk, &event::gap(gap));
                 }
             }
@@ -178,12 +177,12 @@ fn chunk_budget(cursor_bytes: usize) -> Budget {
     }
 }
 
-fn welcome(data: &[u8], cursor: &str) -> Vec<u8> {
+fn welcome(data: &[u8], prefix: &CursorPrefix, positions: &[Position]) -> Vec<u8> {
     let mut head = String::new();
     // Writing to a String cannot fail.
     let _ = write!(head, "retry: {}\nevent: welcome\n", jittered_retry_ms());
     let mut chunk = head.into_bytes();
-    push_id(&mut chunk, cursor);
+    push_id(&mut chunk, prefix, positions);
     push_data(&mut chunk, data);
     chunk
 }
@@ -192,9 +191,9 @@ fn jittered_retry_ms() -> u64 {
     RETRY_MS + fastrand::u64(..RETRY_MS)
 }
 
-fn push_id(chunk: &mut Vec<u8>, cursor: &str) {
+fn push_id(chunk: &mut Vec<u8>, prefix: &CursorPrefix, positions: &[Position]) {
     chunk.extend_from_slice(b"id: ");
-    chunk.extend_from_slice(cursor.as_bytes());
+    prefix.print_to(chunk, positions);
     chunk.push(b'\n');
 }
 

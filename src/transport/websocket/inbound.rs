@@ -13,8 +13,9 @@ use super::deflate::{InflateError, inflate};
 use super::socket::Gone;
 use crate::bus::publication::frame_head;
 
-/// The payload of the frames that tungstenite gets. Its read buffer holds one.
-const PIECE_BYTES: usize = 480;
+/// The payload of the frames that tungstenite gets, one at each read. It makes room for a payload beyond what its buffer
+/// holds of it already, so with a third of the buffer it never grows.
+const PIECE_BYTES: usize = 160;
 /// Decoding pauses when this much waits for tungstenite, so that a few bytes of compressed messages do not become many.
 const READY_BYTES: usize = 4096;
 /// The longest payload of a control frame (RFC 6455, section 5.5).
@@ -29,6 +30,8 @@ pub struct Inbound {
     /// What is decoded and waits for tungstenite.
     ready: Vec<u8>,
     ready_at: usize,
+    /// What tungstenite has not got yet of the frame at `ready_at`.
+    ready_left: usize,
     frame: Option<Frame>,
     /// A compressed message that is not complete: its opcode and what there is of it.
     compressed: Option<(u8, Vec<u8>)>,
@@ -58,6 +61,7 @@ impl Inbound {
             raw_at: 0,
             ready: Vec::new(),
             ready_at: 0,
+            ready_left: 0,
             frame: None,
             compressed: None,
             takes_deflate,
@@ -87,9 +91,13 @@ impl Inbound {
             }
         }
         let ready = &self.ready[self.ready_at..];
-        let count = ready.len().min(output.remaining_mut());
+        if self.ready_left == 0 {
+            self.ready_left = piece_bytes(ready);
+        }
+        let count = self.ready_left.min(output.remaining_mut());
         output.put_slice(&ready[..count]);
         self.ready_at += count;
+        self.ready_left -= count;
         Ok(count)
     }
 
@@ -273,6 +281,16 @@ fn push_piece(ready: &mut Vec<u8>, opcode: u8, fin: bool, payload: &[u8]) {
     let (head, head_bytes) = frame_head(opcode | if fin { 0x80 } else { 0 }, payload.len());
     ready.extend_from_slice(&head[..head_bytes]);
     ready.extend_from_slice(payload);
+}
+
+/// The length of the unmasked frame at the beginning, with its head.
+fn piece_bytes(ready: &[u8]) -> usize {
+    match ready {
+        [_, 126, high, low, ..] => 4 + usize::from(u16::from_be_bytes([*high, *low])),
+        [_, length, ..] => 2 + usize::from(*length),
+        // There is always a whole frame; less is passed on as it is.
+        _ => ready.len(),
+    }
 }
 
 /// Takes the mask off (RFC 6455, section 5.3). `at` is how much of the payload came before.
