@@ -10,9 +10,12 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// A switch. Clones are the same switch.
 #[derive(Debug, Clone, Default)]
-pub struct Switch {
+pub struct Switch(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
     /// The token knows as much, and takes a lock that all tasks would share at each of their wake-ups.
-    thrown: Arc<AtomicBool>,
+    thrown: AtomicBool,
     token: CancellationToken,
 }
 
@@ -21,7 +24,7 @@ pin_project! {
     /// registered once.
     #[derive(Debug)]
     pub struct Watch {
-        thrown: Arc<AtomicBool>,
+        switch: Switch,
         #[pin]
         wait: WaitForCancellationFutureOwned,
         is_registered: bool,
@@ -31,20 +34,20 @@ pin_project! {
 impl Switch {
     /// Throws it, for good.
     pub fn throw(&self) {
-        self.thrown.store(true, Ordering::Release);
-        self.token.cancel();
+        self.0.thrown.store(true, Ordering::Release);
+        self.0.token.cancel();
     }
 
     /// True once it is thrown.
     pub fn is_thrown(&self) -> bool {
-        self.thrown.load(Ordering::Acquire)
+        self.0.thrown.load(Ordering::Acquire)
     }
 
     /// For a task to look at it.
     pub fn watch(&self) -> Watch {
         Watch {
-            thrown: Arc::clone(&self.thrown),
-            wait: self.token.clone().cancelled_owned(),
+            switch: self.clone(),
+            wait: self.0.token.clone().cancelled_owned(),
             is_registered: false,
         }
     }
@@ -55,7 +58,7 @@ impl Future for Watch {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let me = self.project();
-        if me.thrown.load(Ordering::Acquire) {
+        if me.switch.is_thrown() {
             return Poll::Ready(());
         }
         if *me.is_registered {

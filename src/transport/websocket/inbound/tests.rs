@@ -24,7 +24,13 @@ fn decode(bytes: &[u8], chunk_bytes: usize) -> Result<Vec<(u8, Vec<u8>)>, Gone> 
     let mut output = Vec::new();
     for chunk in bytes.chunks(chunk_bytes) {
         inbound.feed(chunk);
-        while inbound.take(&mut output)? > 0 {}
+        loop {
+            let taken = inbound.take(&mut output)?;
+            assert!(taken <= PIECE_BYTES + 4, "one frame at a time");
+            if taken == 0 {
+                break;
+            }
+        }
     }
     assert_eq!(
         inbound.ready.capacity(),
