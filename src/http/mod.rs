@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 use crate::auth::Action;
 use crate::code::Code;
 use crate::gateway::Gateway;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::{history, transport::Transport};
 use ops::json_response;
@@ -36,13 +37,15 @@ pub enum Handled {
 }
 
 /// Answers a request. What waits holds what it waits for, and nothing of the request.
-pub fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Handled {
+pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> Handled {
     // A copy, because the header is a slice of the connection's read buffer and would keep all of it.
     let origin = request
         .headers()
         .get(ORIGIN)
         .map(|origin| origin.as_bytes().to_vec());
     let (parts, body) = request.into_parts();
+    // The path only: a query may hold credentials.
+    tracing::debug!(address = %peer.address, secure = peer.secure, method = %parts.method, path = parts.uri.path(), "request");
     // An origin that is not let in learns nothing, not even by CORS.
     let (handled, origin) = match door::admit(&gateway, &parts) {
         Ok(()) => (dispatch(&gateway, parts, body), origin),

@@ -25,6 +25,7 @@ use super::preface::{self, Version};
 use super::stream::{Stream, is_given_up, note_body};
 use crate::gateway::Gateway;
 use crate::http::{Body, Handled, handle};
+use crate::peer::Peer;
 use crate::switch::{Switch, Watch};
 
 /// A place among the sockets, given back when the connection closes.
@@ -55,10 +56,11 @@ impl Drop for SocketPermit {
 pub fn serve(
     gateway: Arc<Gateway>,
     stream: TcpStream,
+    peer: Peer,
     permit: SocketPermit,
     closing: Switch,
 ) -> impl Future<Output = ()> + Send {
-    let opening = Box::pin(open(gateway, stream, permit, closing));
+    let opening = Box::pin(open(gateway, stream, peer, permit, closing));
     async move {
         // What opening took is given back here; a connection may live for days.
         let Some(served) = opening.await else { return };
@@ -72,6 +74,7 @@ pub fn serve(
 async fn open(
     gateway: Arc<Gateway>,
     stream: TcpStream,
+    peer: Peer,
     permit: SocketPermit,
     closing: Switch,
 ) -> Option<Served> {
@@ -81,8 +84,8 @@ async fn open(
     let (head_within, stall_after) = (timeouts.head_s.duration(), timeouts.stall_s.duration());
     let io = GuardedIo::new(stream, Arc::clone(&phase), head_within, stall_after, permit);
     match preface::peek(io).await {
-        Ok((Version::Http1, io)) => Some(http1(gateway, io, phase, closing)),
-        Ok((Version::Http2, io)) => Some(http2(gateway, io, phase, closing)),
+        Ok((Version::Http1, io)) => Some(http1(gateway, peer, io, phase, closing)),
+        Ok((Version::Http2, io)) => Some(http2(gateway, peer, io, phase, closing)),
         Err(error) => {
             tracing::debug!(%error, "the client said nothing");
             None
@@ -93,7 +96,7 @@ async fn open(
 /// Boxed, so that the task of a connection has the size of the HTTP it speaks.
 type Served = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
-fn http1<S>(gateway: Arc<Gateway>, io: S, phase: Arc<Phase>, closing: Switch) -> Served
+fn http1<S>(gateway: Arc<Gateway>, peer: Peer, io: S, phase: Arc<Phase>, closing: Switch) -> Served
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -103,7 +106,7 @@ where
         // hyper's time for a head is also its time between requests; the guard keeps the shorter one for heads.
         .header_read_timeout(gateway.config.timeouts.idle_s.duration())
         .max_buf_size(gateway.config.limits.head_bytes_max);
-    let service = service(gateway, Arc::clone(&phase), closing.clone());
+    let service = service(gateway, peer, Arc::clone(&phase), closing.clone());
     // Boxed before the block below takes it: a block would hold it twice, as it came and as it runs.
     let mut connection = Box::pin(
         builder
@@ -122,7 +125,7 @@ where
     })
 }
 
-fn http2<S>(gateway: Arc<Gateway>, io: S, phase: Arc<Phase>, closing: Switch) -> Served
+fn http2<S>(gateway: Arc<Gateway>, peer: Peer, io: S, phase: Arc<Phase>, closing: Switch) -> Served
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -141,7 +144,7 @@ where
         .keep_alive_interval(limits.ping_s.duration())
         .keep_alive_timeout(timeouts.pong_s.duration())
         .enable_connect_protocol();
-    let service = service(gateway, phase, closing.clone());
+    let service = service(gateway, peer, phase, closing.clone());
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     Box::pin(async move {
         tokio::select! {
@@ -174,6 +177,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible
 
 fn service(
     gateway: Arc<Gateway>,
+    peer: Peer,
     phase: Arc<Phase>,
     closing: Switch,
 ) -> impl hyper::service::HttpService<Incoming, ResBody = Answer, Future = Answering, Error = Infallible>
@@ -181,6 +185,7 @@ fn service(
     service_fn(move |request| {
         answer(
             Arc::clone(&gateway),
+            peer,
             Arc::clone(&phase),
             closing.clone(),
             request,
@@ -203,6 +208,7 @@ async fn until_to_close(closing: Watch, phase: &Phase) {
 /// Answers a request. Boxed, so that a connection without one does not hold the room for it.
 fn answer(
     gateway: Arc<Gateway>,
+    peer: Peer,
     phase: Arc<Phase>,
     closing: Switch,
     request: Request<Incoming>,
@@ -219,7 +225,7 @@ fn answer(
         }
         Ok(response.map(|body| Answer { body, answering }))
     };
-    match handle(gateway, request) {
+    match handle(gateway, peer, request) {
         Handled::Now(response) => Box::pin(std::future::ready(finish(response))),
         Handled::Later(answer) => Box::pin(async move { finish(answer.await) }),
     }

@@ -19,6 +19,7 @@ use connection::SocketPermit;
 
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::peer::Peer;
 use crate::switch::Switch;
 
 /// A gateway that listens.
@@ -185,12 +186,13 @@ async fn accept(
 ) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => match Arc::clone(&permits).try_acquire_owned() {
+            Ok((stream, address)) => match Arc::clone(&permits).try_acquire_owned() {
                 Ok(permit) => {
                     let permit = SocketPermit::new(permit, gateway.metrics.sockets.clone());
                     gateway.spawn(connection::serve(
                         Arc::clone(&gateway),
                         stream,
+                        Peer::new(address, false),
                         permit,
                         closing.clone(),
                     ));
