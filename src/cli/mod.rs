@@ -40,6 +40,9 @@ enum Command {
         /// Print the reference of all settings as Markdown instead.
         #[arg(long)]
         reference: bool,
+        /// Print a configuration file with all settings and their defaults instead.
+        #[arg(long, conflicts_with = "reference")]
+        example: bool,
     },
     /// Publish a message.
     Publish(publish::PublishArgs),
@@ -108,6 +111,10 @@ pub fn main() -> ExitCode {
             reference: true, ..
         } => {
             print!("{}", reference::markdown());
+            ExitCode::SUCCESS
+        }
+        Command::CheckConfig { example: true, .. } => {
+            print!("{}", reference::toml());
             ExitCode::SUCCESS
         }
         Command::CheckConfig { args, .. } => with_config(&args, print_config),

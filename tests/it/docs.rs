@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use everyway::code::{Code, ComeBack};
 use everyway::config::load::default_of;
-use everyway::config::reference;
+use everyway::config::{Config, reference};
 
 const PROTOCOL: &str = include_str!("../../docs/protocol.md");
 const README: &str = include_str!("../../README.md");
+const EXAMPLE: &str = include_str!("../../examples/everyway.toml");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
 #[test]
@@ -29,6 +30,26 @@ fn the_configuration_has_the_reference_of_all_settings() {
         heading.is_some_and(is_heading),
         "docs/configuration.md is not a heading and the reference of all settings. Put in the place of its table what \
          this prints: cargo run -- check-config --reference"
+    );
+}
+
+#[test]
+fn the_example_has_all_settings_with_their_defaults() {
+    assert!(
+        EXAMPLE == reference::toml(),
+        "examples/everyway.toml is not what this prints: cargo run -- check-config --example"
+    );
+    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        // A comment begins with a space.
+        Some(setting) if !setting.starts_with(' ') => setting,
+        _ => "",
+    });
+    let settings = lines.collect::<Vec<_>>().join("\n");
+    let all: Config = toml::from_str(&settings).expect("it can be used");
+    assert_eq!(Config::keys().count(), settings.matches(" = ").count());
+    assert_eq!(
+        all.limits.channels_max,
+        Config::default().limits.channels_max
     );
 }
 
