@@ -34,6 +34,7 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// All tasks of connections, so that going down can wait for them.
     pub tasks: TaskTracker,
+    unready: AtomicBool,
     draining: AtomicBool,
     cut: Switch,
 }
@@ -53,17 +54,35 @@ impl Gateway {
             )),
             metrics,
             tasks: TaskTracker::new(),
+            unready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             cut: Switch::default(),
             config,
         }
     }
 
-    /// Begins to go down: attached clients are told to come back later, newcomers are turned away.
-    pub fn drain(&self) {
+    /// Says to who asks that it goes down; clients are served as before.
+    pub fn give_notice(&self) {
+        self.unready.store(true, Ordering::Release);
+    }
+
+    /// True if no more clients should be sent here.
+    pub fn is_ready(&self) -> bool {
+        !self.unready.load(Ordering::Acquire)
+    }
+
+    /// Begins to go down: newcomers are turned away.
+    pub fn close(&self) {
         self.draining.store(true, Ordering::Release);
         self.attachments
-            .drain(self.config.drain.spread_s.duration());
+            .close(self.config.drain.spread_s.duration());
+    }
+
+    /// Tells attached clients to come back later, a batch at a time. Ready when all were told.
+    pub async fn drain(&self) {
+        let drain = &self.config.drain;
+        let (over, spread) = (drain.over_s.duration(), drain.spread_s.duration());
+        self.attachments.drain(over, spread).await;
     }
 
     /// What clients are told while it goes down, each with its own delay.

@@ -213,6 +213,11 @@ section! {
 section! {
     /// Going down on SIGTERM or Ctrl-C.
     Drain at "drain." {
+        /// From 503 on `/readyz` to the first farewell, so that a balancer sends no more clients, in seconds.
+        notice_s: Seconds = Seconds::new(0),
+        /// Over how long the farewells are spread, in seconds. At least 100 clients are told every tenth of a
+        /// second.
+        over_s: Seconds = Seconds::new(5),
         /// What still runs after this many seconds is cut.
         deadline_s: Seconds = Seconds::new(30),
         /// Clients are told to come back after a delay drawn at random from 0 to this many seconds.
@@ -309,6 +314,10 @@ impl Config {
             (
                 self.timeouts.pong_s <= self.timeouts.heartbeat_s,
                 "timeouts.pong_s must be at most timeouts.heartbeat_s: a ping is answered before the next one",
+            ),
+            (
+                self.drain.over_s <= self.drain.deadline_s,
+                "drain.over_s must be at most drain.deadline_s: who was not told by then is cut",
             ),
             (
                 self.http2.streams_max >= 1,

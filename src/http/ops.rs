@@ -18,7 +18,7 @@ pub fn health() -> Response<Body> {
 
 /// New clients are welcome; 503 while the gateway goes down.
 pub fn ready(gateway: &Gateway) -> Response<Body> {
-    if gateway.is_draining() {
+    if !gateway.is_ready() {
         return error::response(&gateway.going_down().into());
     }
     text("ready\n")

@@ -138,11 +138,14 @@ async fn drain(
     stop_accepting: &CancellationToken,
     closing: &Switch,
 ) {
-    let deadline = tokio::time::Instant::now() + gateway.config.drain.deadline_s.duration();
     tracing::info!(attachments = gateway.attachments.len(), "going down");
-    gateway.drain();
+    gateway.give_notice();
+    sleep(gateway.config.drain.notice_s.duration()).await;
+    let deadline = tokio::time::Instant::now() + gateway.config.drain.deadline_s.duration();
+    gateway.close();
     closing.throw();
     let everybody_left = async {
+        gateway.drain().await;
         while gateway.tasks.len() > own_tasks {
             sleep(DRAIN_LOOK).await;
         }

@@ -86,6 +86,23 @@ async fn a_stream_whose_client_takes_nothing_is_cut_and_memory_stays_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readiness_goes_first_and_clients_are_served_until_the_notice_is_over() {
+    let mut gateway = Gateway::with(|config| {
+        config.drain.notice_s = serde_json::from_value(json!(0.5)).expect("seconds");
+    })
+    .await;
+    assert_eq!(gateway.get("/readyz").await.status, 200);
+    gateway.begin_drain();
+    let unready = || async { gateway.get("/readyz").await.status == 503 };
+    until("readiness to go", unready).await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=a").await;
+    gateway.publish("a", &json!("still served")).await;
+    assert_eq!(gateway.get("/healthz").await.status, 200);
+    let (_, close, reason) = ws.end().await;
+    assert_eq!((close, reason.as_str()), (1012, "shutdown"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn going_down_tells_everybody_in_its_own_way() {
     let mut gateway = Gateway::with(|config| config.drain.spread_s = Seconds::new(3)).await;
     let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=a").await;
