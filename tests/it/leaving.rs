@@ -279,6 +279,7 @@ async fn while_it_goes_down_newcomers_are_told_and_readiness_says_no() {
 async fn at_the_deadline_the_rest_is_cut() {
     let gateway = Gateway::with(|config| {
         config.drain.deadline_s = serde_json::from_value(json!(0.2)).expect("seconds");
+        config.drain.over_s = config.drain.deadline_s;
     })
     .await;
     let mut slow = TcpStream::connect(gateway.address)
