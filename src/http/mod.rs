@@ -8,6 +8,7 @@ mod ops;
 mod publish;
 mod query;
 mod receive;
+mod request_id;
 pub mod route;
 
 use std::pin::Pin;
@@ -26,7 +27,9 @@ use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::{history, transport::Transport};
 use ops::json_response;
+use request_id::{RequestId, X_REQUEST_ID};
 use route::{Endpoint, RouteLimits};
+use tracing::Instrument;
 
 /// The answer to a request.
 pub enum Handled {
@@ -44,6 +47,9 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
         .get(ORIGIN)
         .map(|origin| origin.as_bytes().to_vec());
     let (parts, body) = request.into_parts();
+    let id = RequestId::of(&parts.headers);
+    // What is logged on the way bears the name. Who only waits is not held up by a span: it would cost memory.
+    let span = tracing::info_span!("request", %id).entered();
     // The path only: a query may hold credentials.
     tracing::debug!(address = %peer.address, secure = peer.secure, method = %parts.method, path = parts.uri.path(), "request");
     // An origin that is not let in learns nothing, not even by CORS.
@@ -57,8 +63,11 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
             .and_then(|origin| HeaderValue::from_maybe_shared(bytes::Bytes::from(origin)).ok());
         cors::expose(response.headers_mut(), origin.as_ref());
         response.headers_mut().insert(NOSNIFF.0, NOSNIFF.1);
+        tracing::debug!(%id, status = response.status().as_u16(), "answered");
+        response.headers_mut().insert(X_REQUEST_ID, id.header());
         response
     };
+    drop(span);
     match handled {
         Handled::Now(response) => Handled::Now(finish(response)),
         Handled::Later(answer) => Handled::Later(Box::pin(async move { finish(answer.await) })),
@@ -84,9 +93,8 @@ fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Handled {
         Endpoint::Echo => receive::echo(gateway, parts),
         Endpoint::Publish => {
             let gateway = Arc::clone(gateway);
-            return Handled::Later(Box::pin(async move {
-                publish::publish(&gateway, parts, body).await
-            }));
+            let publishing = async move { publish::publish(&gateway, parts, body).await };
+            return Handled::Later(Box::pin(publishing.in_current_span()));
         }
         Endpoint::History => history_page(gateway, &parts),
         Endpoint::Transports => ops::transports(gateway),

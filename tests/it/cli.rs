@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::support::http::request;
 use super::support::{Gateway, Via, until, within};
 
 fn everyway(args: &[&str]) -> Command {
@@ -452,6 +453,34 @@ async fn an_anonymous_gateway_may_listen_everywhere() {
             .expect("a status")
             .success()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_names_requests_and_holds_no_query() {
+    let args = ["--listen=127.0.0.1:0", "--set=log.format=json"];
+    let mut child = everyway(&[&args[..], &["--set=log.filter=everyway=debug"]].concat())
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut seen = String::new();
+    while !seen.contains("\"answered\"") {
+        let line = within("a log line", lines.next_line()).await.expect("text");
+        seen.push_str(&line.expect("a line"));
+        let log: Value = serde_json::from_str(seen.lines().last().expect("a line")).expect("JSON");
+        seen.push('\n');
+        if log["fields"]["message"] == "listening" {
+            let at = log["fields"]["address"]
+                .as_str()
+                .expect("an address")
+                .to_owned();
+            let named = [("x-request-id", "r-17")];
+            let target = "/v1/poll?channel=a&token=secret";
+            let answer = request(at.parse().expect("an address"), "GET", target, &named, b"").await;
+            assert_eq!(answer.headers["x-request-id"], "r-17");
+        }
+    }
+    assert!(seen.contains("r-17") && !seen.contains("secret"), "{seen}");
+    terminate(&child);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
