@@ -157,15 +157,16 @@ section! {
 section! {
     /// How long things may take, in seconds.
     Timeouts at "timeouts." {
-        /// A request's head, from its first byte or from the connection's start.
+        /// A request's head, from its first byte or from the connection's start. Over HTTP/2 a head that stops half-way
+        /// ends with the next ping: `http2.ping_s` and `timeouts.pong_s`.
         head_s: Seconds = Seconds::new(10),
         /// A request's body.
         body_s: Seconds = Seconds::new(30),
-        /// Between two requests of a connection.
+        /// Between two requests of a connection; over HTTP/2, without any stream.
         idle_s: Seconds = Seconds::new(75),
         /// A reader that takes nothing: a WebSocket then ends with `slow`, any other connection is closed.
         stall_s: Seconds = Seconds::new(30),
-        /// Between two pings, on WebSocket and SSE.
+        /// Between two pings, on WebSocket and SSE. At least `timeouts.pong_s`.
         heartbeat_s: Seconds = Seconds::new(25),
         /// From a WebSocket ping to the next byte of its client, else it ends with `heartbeat`.
         pong_s: Seconds = Seconds::new(10),
@@ -183,13 +184,13 @@ section! {
     Http2 at "http2." {
         /// Most streams of one connection: each WebSocket, SSE stream and long poll takes one.
         streams_max: u32 = 250,
-        /// How much a client may send ahead on one stream, in bytes.
+        /// How much a client may send ahead on one stream, in bytes. 16384 or more.
         stream_window_bytes: u32 = 65_536,
         /// How much a client may send ahead on one connection, in bytes. Small frames that wait to be read count as 256
         /// bytes each against half of it, and a client that goes over is cut off: it bounds how many commands all
         /// WebSockets of a connection may have on their way.
         connection_window_bytes: u32 = 4_194_304,
-        /// Most bytes that wait to be sent on one stream.
+        /// Most bytes that wait to be sent on one stream. 1024 or more.
         send_buffer_bytes: usize = 65_536,
         /// Between two pings of a connection, in seconds. One whose client does not answer within `timeouts.pong_s` is
         /// closed.
@@ -318,6 +319,10 @@ impl Config {
             (
                 self.drain.over_s <= self.drain.deadline_s,
                 "drain.over_s must be at most drain.deadline_s: who was not told by then is cut",
+            ),
+            (
+                self.http2.send_buffer_bytes >= 1024,
+                "http2.send_buffer_bytes must be at least 1024",
             ),
             (
                 self.http2.streams_max >= 1,

@@ -2,6 +2,7 @@
 
 mod body;
 mod cors;
+mod discard;
 mod door;
 mod error;
 mod ops;
@@ -15,9 +16,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use body::Body;
-use http::header::{ALLOW, ETAG, HeaderName, HeaderValue, ORIGIN};
+use http::header::{ALLOW, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::auth::Action;
@@ -48,6 +50,7 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
         .map(|origin| origin.as_bytes().to_vec());
     let (parts, body) = request.into_parts();
     let id = RequestId::of(&parts.headers);
+    let (version, is_head) = (parts.version, parts.method == Method::HEAD);
     // What is logged on the way bears the name. Who only waits is not held up by a span: it would cost memory.
     let span = tracing::info_span!("request", %id).entered();
     // The path only: a query may hold credentials.
@@ -55,7 +58,10 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
     // An origin that is not let in learns nothing, not even by CORS.
     let (handled, origin) = match door::admit(&gateway, &parts) {
         Ok(()) => (dispatch(&gateway, parts, body), origin),
-        Err(problem) => (Handled::Now(error::response(&problem)), None),
+        Err(problem) => (
+            discard::refuse(error::response(&problem), body, version),
+            None,
+        ),
     };
     let finish = move |mut response: Response<Body>| {
         count_error(&gateway, &response);
@@ -65,13 +71,26 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
         response.headers_mut().insert(NOSNIFF.0, NOSNIFF.1);
         tracing::debug!(%id, status = response.status().as_u16(), "answered");
         response.headers_mut().insert(X_REQUEST_ID, id.header());
-        response
+        if is_head {
+            without_body(response)
+        } else {
+            response
+        }
     };
     drop(span);
     match handled {
         Handled::Now(response) => Handled::Now(finish(response)),
         Handled::Later(answer) => Handled::Later(Box::pin(async move { finish(answer.await) })),
     }
+}
+
+/// The answer to HEAD: as long as that to GET, and without it. hyper leaves the body out over HTTP/1.1 only.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(bytes) = body.size_hint().exact() {
+        parts.headers.insert(CONTENT_LENGTH, bytes.into());
+    }
+    Response::from_parts(parts, Body::empty())
 }
 
 /// Nobody may take JSON for a script.
@@ -83,7 +102,7 @@ const NOSNIFF: (HeaderName, HeaderValue) = (
 fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Handled {
     let endpoint = match endpoint(gateway, &parts) {
         Ok(endpoint) => endpoint,
-        Err(refusal) => return Handled::Now(*refusal),
+        Err(refusal) => return discard::refuse(*refusal, body, parts.version),
     };
     Handled::Now(match endpoint {
         Endpoint::Receive(Transport::WebSocket) => receive::websocket(gateway, parts),

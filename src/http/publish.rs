@@ -15,14 +15,19 @@ use crate::problem::Problem;
 use crate::protocol::payload;
 
 use super::body::Body;
+use super::discard::discard;
 use super::ops::json_response;
 use super::{error, route};
 
 /// Publishes a body to the channels of the request. Everything is checked before anything is published.
-pub async fn publish(gateway: &Gateway, parts: Parts, body: Incoming) -> Response<Body> {
-    let (channels, draft) = match prepare(gateway, parts, body).await {
+pub async fn publish(gateway: &Gateway, parts: Parts, mut body: Incoming) -> Response<Body> {
+    let version = parts.version;
+    let (channels, draft) = match prepare(gateway, parts, &mut body).await {
         Ok(prepared) => prepared,
-        Err(problem) => return error::response(&problem),
+        Err(problem) => {
+            discard(&mut body, version).await;
+            return error::response(&problem);
+        }
     };
     let mut published = Vec::with_capacity(channels.len());
     for channel in &channels {
@@ -47,7 +52,7 @@ pub async fn publish(gateway: &Gateway, parts: Parts, body: Incoming) -> Respons
 async fn prepare(
     gateway: &Gateway,
     parts: Parts,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<(Vec<ChannelName>, Draft), Problem> {
     if gateway.is_draining() {
         // What is published now would go down with us.
@@ -73,7 +78,11 @@ async fn prepare(
 }
 
 /// Reads a body within its bounds. One that says it is too large is refused before it is read.
-async fn read(gateway: &Gateway, parts: &Parts, body: Incoming) -> Result<bytes::Bytes, Problem> {
+async fn read(
+    gateway: &Gateway,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Result<bytes::Bytes, Problem> {
     let bytes_max = gateway.body_bytes_max();
     let too_large = || {
         Problem::new(

@@ -22,7 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::guard::{AnswerGuard, GuardedIo, Phase};
 use super::preface::{self, Version};
-use super::stream::{Stream, is_given_up, note_body};
+use super::stream::{Stream, Streams, is_given_up, note_body};
 use crate::gateway::Gateway;
 use crate::http::{Body, Handled, handle};
 use crate::peer::Peer;
@@ -133,7 +133,8 @@ where
     phase.multiplexed();
     let (limits, timeouts) = (&gateway.config.http2, &gateway.config.timeouts);
     let head_bytes_max = u32::try_from(gateway.config.limits.head_bytes_max).unwrap_or(u32::MAX);
-    let mut builder = http2::Builder::new(Tracked(Arc::clone(&gateway)));
+    let (streams, idle_after) = (Streams::new(), timeouts.idle_s.duration());
+    let mut builder = http2::Builder::new(Tracked(Arc::clone(&gateway), Arc::clone(&streams)));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_max)
@@ -154,13 +155,17 @@ where
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = streams.idle(idle_after) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     })
 }
 
 /// Runs the streams of an HTTP/2 connection as tasks of the gateway.
 #[derive(Debug, Clone)]
-struct Tracked(Arc<Gateway>);
+struct Tracked(Arc<Gateway>, Arc<Streams>);
 
 impl<F> hyper::rt::Executor<F> for Tracked
 where
@@ -168,7 +173,7 @@ where
 {
     fn execute(&self, task: F) {
         let stall_after = self.0.config.timeouts.stall_s.duration();
-        self.0.spawn(Stream::new(task, stall_after));
+        self.0.spawn(Stream::new(task, stall_after, &self.1));
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pin_project_lite::pin_project;
+use tokio::time::{Instant, sleep_until};
 
 use crate::stall::Stall;
 
@@ -39,6 +42,66 @@ pub fn is_given_up() -> bool {
     LAST.get() == Some(Body::GivenUp)
 }
 
+/// How many streams a connection has, and since when it has none.
+#[derive(Debug)]
+pub struct Streams(Mutex<Count>);
+
+#[derive(Debug)]
+struct Count {
+    open: usize,
+    idle_since: Instant,
+}
+
+impl Streams {
+    /// None yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Count {
+            open: 0,
+            idle_since: Instant::now(),
+        })))
+    }
+
+    /// Waits until there was none for this long. Cancel safe.
+    pub async fn idle(&self, for_long: Duration) {
+        loop {
+            let now = Instant::now();
+            let due = {
+                let count = self.0.lock();
+                // Nobody is told when the last one ends; it is looked at again before it could be due.
+                let since = if count.open > 0 {
+                    now
+                } else {
+                    count.idle_since
+                };
+                since + for_long
+            };
+            if due <= now {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Open(Arc<Streams>);
+
+impl Open {
+    fn new(streams: &Arc<Streams>) -> Self {
+        streams.0.lock().open += 1;
+        Self(Arc::clone(streams))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut count = self.0.0.lock();
+        count.open -= 1;
+        count.idle_since = Instant::now();
+    }
+}
+
 pin_project! {
     /// The task of a stream. It ends, which resets the stream, when a chunk was handed out and the next one is not asked
     /// for in time.
@@ -47,16 +110,18 @@ pin_project! {
         task: Option<F>,
         stall: Stall,
         body: Body,
+        _open: Open,
     }
 }
 
 impl<F> Stream<F> {
-    /// A stream that is given up after `stall_after` without progress.
-    pub fn new(task: F, stall_after: Duration) -> Self {
+    /// A stream of a connection, given up after `stall_after` without progress.
+    pub fn new(task: F, stall_after: Duration, streams: &Arc<Streams>) -> Self {
         Self {
             task: Some(task),
             stall: Stall::new(stall_after),
             body: Body::Waits,
+            _open: Open::new(streams),
         }
     }
 }
@@ -104,8 +169,20 @@ mod tests {
             }
             Poll::<()>::Pending
         });
-        let ended = timeout(STALL * 10, Stream::new(task, STALL)).await;
+        let ended = timeout(STALL * 10, Stream::new(task, STALL, &Streams::new())).await;
         ended.ok().map(|()| begin.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_from_its_last_stream_on() {
+        let (streams, begin) = (Streams::new(), Instant::now());
+        let first = Open::new(&streams);
+        let ends = async {
+            tokio::time::sleep(STALL * 3 / 2).await;
+            drop(first);
+        };
+        tokio::join!(ends, streams.idle(STALL));
+        assert_eq!(begin.elapsed().as_secs(), (STALL * 5 / 2).as_secs());
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ mod docs;
 mod fuzz;
 mod hopping;
 mod hostile;
+mod http2;
 mod leaving;
 mod model;
 mod pages;

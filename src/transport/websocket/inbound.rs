@@ -203,7 +203,12 @@ impl Inbound {
             return Err(Gone::Misbehaved(1002));
         }
         let so_far = self.compressed.as_ref().map_or(0, |(_, bytes)| bytes.len());
-        if length > (self.message_bytes_max - so_far.min(self.message_bytes_max)) as u64 {
+        let bytes_max = if header.rsv1 || self.compressed.is_some() {
+            deflated_bytes_max(self.message_bytes_max)
+        } else {
+            self.message_bytes_max
+        };
+        if length > bytes_max.saturating_sub(so_far) as u64 {
             return Err(Gone::TooLarge);
         }
         let opcode = u8::from(OpCode::Data(data));
@@ -274,6 +279,11 @@ impl Inbound {
         }
         Ok(())
     }
+}
+
+/// The most that a message of so many bytes takes when it is compressed: what cannot be compressed grows a little.
+fn deflated_bytes_max(message_bytes: usize) -> usize {
+    message_bytes + message_bytes / 8 + 64
 }
 
 /// Adds an unmasked frame.

@@ -39,14 +39,30 @@ impl Http2 {
 
     /// Gets a target and returns the answer with its body still to come.
     pub async fn open(&self, target: &str) -> ::http::Response<Incoming> {
-        let request = ::http::Request::get(format!("http://{}{target}", self.address))
-            .body(Full::new(Bytes::new()))
+        self.send("GET", target, Bytes::new()).await
+    }
+
+    async fn send(&self, method: &str, target: &str, body: Bytes) -> ::http::Response<Incoming> {
+        let request = ::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{target}", self.address))
+            .body(Full::new(body))
             .expect("a request");
         let answer = self.sender.clone().send_request(request);
-        let answer = within(&format!("GET {target} over HTTP/2"), answer).await;
+        let answer = within(&format!("{method} {target} over HTTP/2"), answer).await;
         let answer = answer.expect("an answer");
         assert_eq!(answer.version(), ::http::Version::HTTP_2);
         answer
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn request(&self, method: &str, target: &str, body: Bytes) -> Response {
+        http::read(target, self.send(method, target, body).await).await
+    }
+
+    /// True once the gateway closed the connection.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 
     /// Gets a target and reads the whole answer.

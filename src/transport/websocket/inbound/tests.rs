@@ -134,7 +134,13 @@ fn what_breaks_the_rules_is_told_apart() {
         ("a bomb", masked(0xc1, &bomb), 1009),
         (
             "a compressed message over the limit in fragments",
-            { [masked(0x41, &vec![0; MAX]), masked(0x00, b"x")].concat() },
+            {
+                [
+                    masked(0x41, &vec![0; deflated_bytes_max(MAX)]),
+                    masked(0x00, b"x"),
+                ]
+                .concat()
+            },
             1009,
         ),
     ];
@@ -168,6 +174,25 @@ fn a_message_at_the_limit_fits() {
         decode(&masked(0xc1, &deflate(&message)), 4096).unwrap(),
         [(1, message)]
     );
+}
+
+#[test]
+fn a_compressed_message_at_the_limit_fits_though_it_grew() {
+    // Stored blocks of 100 bytes, as a client may make them that does not compress at all.
+    let message = vec![b'x'; MAX];
+    let mut stored = Vec::new();
+    for chunk in message.chunks(100) {
+        let length = chunk.len() as u16;
+        stored.push(0);
+        stored.extend_from_slice(&length.to_le_bytes());
+        stored.extend_from_slice(&(!length).to_le_bytes());
+        stored.extend_from_slice(chunk);
+    }
+    // What the end of a message leaves out (RFC 7692, section 7.2.1).
+    stored.push(0);
+    assert!(stored.len() > MAX);
+    let decoded = decode(&masked(0xc1, &stored), 1000).unwrap();
+    assert_eq!(decoded, [(1, message)]);
 }
 
 #[test]
