@@ -113,7 +113,8 @@ impl Attachments {
     pub async fn keep_alive(&self, timeouts: &Timeouts) {
         let tick = (timeouts.heartbeat_s.duration() / SLOTS as u32).max(TICK_MIN);
         let answer_ticks = timeouts.pong_s.duration().div_duration_f64(tick).ceil() as usize;
-        let answer_ticks = answer_ticks.min(SLOTS);
+        // Two at least: after a pause of the whole process the first tick comes at once, and answers may lie unread.
+        let answer_ticks = answer_ticks.clamp(2, SLOTS);
         let mut ticks = interval(tick);
         // After a pause of the whole process the ticks keep their distance, so that clients have time to answer.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

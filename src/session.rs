@@ -222,6 +222,48 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn without_room_no_gap_is_told_and_with_room_one_is() {
+        let (bus, channel) = (bus(), ChannelName::parse("a").unwrap());
+        let long = Draft {
+            from: None,
+            payload: Payload::Json(format!("\"{}\"", "x".repeat(500)).into()),
+            key: None,
+        };
+        let start = [Start::Now];
+        let mut session = Session::open(
+            bus.clone(),
+            Arc::default(),
+            std::slice::from_ref(&channel),
+            &start,
+        )
+        .await
+        .unwrap();
+        let (nothing, something) = (
+            Budget {
+                messages: 0,
+                bytes: 0,
+            },
+            Budget {
+                messages: 10,
+                bytes: 1000,
+            },
+        );
+        let moment = Duration::from_millis(1);
+        for _ in 0..50 {
+            bus.publish(&channel, &long).await.unwrap();
+            let look = tokio::time::timeout(moment, session.next(nothing)).await;
+            assert!(look.is_err(), "there is no room for a gap");
+        }
+        let batch = session.next(something).await.unwrap();
+        let gaps = batch
+            .items
+            .iter()
+            .filter(|(_, item)| matches!(item, crate::bus::Item::Gap(_)));
+        assert_eq!(gaps.count(), 1);
+        assert!(batch.items.len() > 1, "reading goes on after it");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_look_between_join_and_add_misses_nothing() {
         let (bus, channel) = (bus(), ChannelName::parse("a").unwrap());
         let draft = Draft {

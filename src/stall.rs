@@ -24,6 +24,11 @@ impl Stall {
         self.timer = None;
     }
 
+    /// True while a write waits.
+    pub fn is_waiting(&self) -> bool {
+        self.timer.is_some()
+    }
+
     /// A write waits. Ready once it waited too long.
     pub fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self

@@ -166,6 +166,11 @@ impl Turn {
 /// Reads from one reader. [`Batch::more`] says that it is not caught up.
 pub fn read_one(store: &Store, index: u32, reader: &mut Reader, budget: Budget) -> Batch {
     let mut batch = Batch::default();
+    if budget.messages == 0 {
+        // Not even a gap is told: who has no room would be told of one after the other.
+        batch.more = true;
+        return batch;
+    }
     let mut turn = Turn {
         share: budget,
         left: budget,

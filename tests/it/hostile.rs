@@ -51,6 +51,18 @@ fn seconds(number: f64) -> Seconds {
     serde_json::from_value(json!(number)).expect("seconds")
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_told_to_go_is_not_listened_to_for_long() {
+    let gateway = Gateway::with(|config| config.timeouts.close_s = Seconds::new(60)).await;
+    let mut ws = Bare::open(gateway.address, "/v1/ws?channel=a&cursor=bad").await;
+    let message = masked(0x81, &[b'x'; 1000]);
+    let goes_on = async {
+        // Without an end of its own: only the gateway can end this.
+        while ws.stream.write_all(&message).await.is_ok() {}
+    };
+    within("the gateway to close", goes_on).await;
+}
+
 /// Limits that a test need not wait long for.
 fn hurried(config: &mut Config) {
     config.timeouts.stall_s = seconds(0.4);

@@ -310,6 +310,23 @@ async fn broken_framing_closes_with_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_answer_comes_in_fragments() {
+    let gateway = Gateway::start().await;
+    gateway.publish("a", &json!("x".repeat(50_000))).await;
+    let mut ws = Bare::open(gateway.address, "/v1/ws").await;
+    ws.frame().await.expect("welcome");
+    ws.send(&masked(0x81, br#"{"action":"history","channel":"a"}"#))
+        .await;
+    let mut firsts = Vec::new();
+    while firsts.last().is_none_or(|first| first & 0x80 == 0) {
+        let frame = ws.frame().await.expect("a fragment");
+        assert!(frame.payload.len() <= 16 * 1024);
+        firsts.push(frame.first);
+    }
+    assert_eq!(firsts, [0x01, 0, 0, 0x80]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_answers_no_ping_is_let_go() {
     let gateway = Gateway::with(|config| {
         config.timeouts.heartbeat_s = serde_json::from_value(json!(0.1)).expect("seconds");

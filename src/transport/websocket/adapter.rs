@@ -29,6 +29,8 @@ pub struct Adapter<S> {
     fault: Option<Gone>,
     /// True if anything came in since it was last asked.
     heard: bool,
+    /// True if something was written that the I/O object may still hold back, as TLS does.
+    unflushed: bool,
 }
 
 impl<S> Adapter<S> {
@@ -40,6 +42,7 @@ impl<S> Adapter<S> {
             inbound,
             fault: None,
             heard: false,
+            unflushed: false,
         }
     }
 
@@ -60,9 +63,16 @@ impl<S> Adapter<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Adapter<S> {
-    /// Writes what one call takes. Returns how much; nothing if the queue is empty. Cancel safe.
+    /// Writes what one call takes. Returns how much; nothing if everything is written and on its way. Cancel safe.
     pub fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.outbound.poll_write(&mut self.io, cx)
+        let written = ready!(self.outbound.poll_write(&mut self.io, cx))?;
+        if written > 0 {
+            self.unflushed = true;
+        } else if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(written))
     }
 }
 

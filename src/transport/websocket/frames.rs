@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::deflate::deflate;
 use crate::bus::Publication;
-use crate::bus::publication::{FINAL_TEXT, Frames, frame_head};
+use crate::bus::publication::{Frames, frame_head};
 use crate::config;
 
 const FIN: u8 = 0x80;
@@ -84,12 +84,6 @@ impl Framing {
 fn note(made: &mut usize, frames: Frames) -> Frames {
     *made += frames.iter().map(Bytes::len).sum::<usize>();
     frames
-}
-
-/// A text frame that is a whole message.
-pub fn text_frame(json: &[u8]) -> Bytes {
-    let (head, head_bytes) = frame_head(FINAL_TEXT, json.len());
-    [&head[..head_bytes], json].concat().into()
 }
 
 /// A close frame (RFC 6455, section 5.5.1). Reasons are codes of the table, well below the 123 bytes that fit.

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::adapter::Adapter;
-use super::frames::{Framing, close_frame, ping_frame, text_frame};
+use super::frames::{Framing, TEXT, close_frame, ping_frame};
 use super::inbound::Inbound;
 use crate::bus::Publication;
 use crate::code::{Code, End};
@@ -26,6 +26,8 @@ use crate::stall::Stall;
 
 /// What tungstenite reads at once. It fills the whole buffer with zeroes at every read, so it is small.
 const READ_BYTES: usize = 512;
+/// How many messages are taken from a client that was told to go.
+const HEARD_OUT_MAX: usize = 32;
 /// Room in the queue for answers and pongs when it is full of messages.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -96,6 +98,8 @@ impl Setup {
 pub struct Socket<S> {
     stream: WebSocketStream<Adapter<S>>,
     stall: Stall,
+    /// True if a write went on that had waited for the client.
+    took: bool,
     framing: Framing,
     queued_bytes_max: usize,
     close_within: Duration,
@@ -118,6 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Self {
             stream: WebSocketStream::from_raw_socket(adapter, Role::Server, Some(config)).await,
             stall: Stall::new(setup.stall_after),
+            took: false,
             framing: setup.framing,
             queued_bytes_max: setup.queued_bytes_max,
             close_within: setup.close_within,
@@ -139,9 +144,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .for_each(|frame| self.stream.get_mut().outbound.push(frame));
     }
 
-    /// Queues JSON as a text frame.
+    /// Queues JSON that only this client gets.
     pub fn push_json(&mut self, json: &[u8]) {
-        self.stream.get_mut().outbound.push(text_frame(json));
+        self.push_message(TEXT, json);
     }
 
     /// Queues a ping, before the messages.
@@ -165,9 +170,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.stream.get_ref().outbound.bytes() < self.queued_bytes_max + ANSWER_BYTES_MAX
     }
 
-    /// True if anything came in since the last call.
+    /// True if anything came in since the last call, or if the client took something that it had kept waiting.
     pub fn take_heard(&mut self) -> bool {
-        self.stream.get_mut().take_heard()
+        let took = std::mem::take(&mut self.took);
+        self.stream.get_mut().take_heard() || took
     }
 
     /// Writes what is queued. Ready only if something went wrong. Cancel safe.
@@ -175,7 +181,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         loop {
             match self.stream.get_mut().poll_write_some(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Pending,
-                Poll::Ready(Ok(_)) => self.stall.progress(),
+                Poll::Ready(Ok(_)) => {
+                    self.took |= self.stall.is_waiting();
+                    self.stall.progress();
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Gone::Broken),
                 Poll::Pending => return self.stall.poll_waiting(cx).map(|()| Gone::Stalled),
             }
@@ -253,16 +262,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Writes everything and reads until the client closes.
     async fn flush_and_hear_out(&mut self) {
+        let mut heard = 0;
         poll_fn(|cx| {
             if let Poll::Ready(Gone::Broken) = self.poll_flush(cx) {
                 return Poll::Ready(());
             }
-            loop {
+            while heard < HEARD_OUT_MAX {
                 match self.poll_incoming(cx) {
-                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Ok(_)) => heard += 1,
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,
                 }
+            }
+            // Reading costs more than the client's; what is left is thrown away unread, once ours is written.
+            if self.queued_bytes() == 0 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
         })
         .await;
