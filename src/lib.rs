@@ -24,6 +24,7 @@ pub mod metrics;
 
 pub mod stall;
 pub mod switch;
+pub mod tls;
 pub mod transport;
 
 pub mod http;

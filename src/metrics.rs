@@ -26,6 +26,8 @@ pub struct Metrics {
     pub sockets: Gauge,
     /// TCP connections that were refused because there were too many.
     pub sockets_refused: Counter,
+    /// TLS handshakes that failed or took too long.
+    pub tls_failures: Counter,
     channels: Gauge,
     history_bytes: Gauge,
 }
@@ -109,6 +111,12 @@ impl Default for Metrics {
             "TCP connections over the limit, closed at once",
             sockets_refused.clone(),
         );
+        let tls_failures = Counter::default();
+        registry.register(
+            "tls_failures",
+            "TLS handshakes that failed or took too long",
+            tls_failures.clone(),
+        );
         Self {
             transports,
             gaps,
@@ -118,6 +126,7 @@ impl Default for Metrics {
             published_websocket: published.get_or_create_owned(&ViaLabel { via: "websocket" }),
             sockets,
             sockets_refused,
+            tls_failures,
             channels,
             history_bytes,
             registry,

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod certs;
 mod publish;
 mod serve;
 mod subscribe;
@@ -44,6 +45,8 @@ enum Command {
         #[arg(long, conflicts_with = "reference")]
         example: bool,
     },
+    /// Make certificates for trying out TLS: an authority, and a server certificate that it signed.
+    Certs(certs::CertsArgs),
     /// Publish a message.
     Publish(publish::PublishArgs),
     /// Print the messages of channels, one JSON object a line.
@@ -59,6 +62,9 @@ struct ConfigArgs {
     /// An address to listen on, such as 127.0.0.1:8080. May be given more than once.
     #[arg(long, short, value_name = "ADDRESS")]
     listen: Vec<String>,
+    /// An address to listen on with TLS, such as 127.0.0.1:8443. May be given more than once.
+    #[arg(long, value_name = "ADDRESS")]
+    tls_listen: Vec<String>,
     /// Add /v1/echo, a WebSocket that returns what it gets; on loopback addresses only.
     #[arg(long)]
     echo: bool,
@@ -76,7 +82,13 @@ impl ConfigArgs {
         let listen = (!self.listen.is_empty())
             .then(|| ("server.listen".to_owned(), self.listen.clone().into()));
         let echo = self.echo.then(|| ("server.echo".to_owned(), true.into()));
-        let settings: Vec<_> = set.chain(listen).chain(echo).collect();
+        let tls_listen = (!self.tls_listen.is_empty()).then(|| {
+            (
+                "server.tls_listen".to_owned(),
+                self.tls_listen.clone().into(),
+            )
+        });
+        let settings: Vec<_> = set.chain(listen).chain(tls_listen).chain(echo).collect();
         load::load(self.config.as_deref(), env(), &settings)
     }
 }
@@ -118,6 +130,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::CheckConfig { args, .. } => with_config(&args, print_config),
+        Command::Certs(args) => report(certs::run(&args)),
         Command::Publish(args) => report(publish::run(&args)),
         Command::Subscribe(args) => report(subscribe::run(&args)),
     }

@@ -1,6 +1,7 @@
 //! `everyway serve`: from a configuration to a gateway that runs until it is told to stop.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 use super::EXIT_CONFIG;
 use crate::config::{self, Config, LogFormat};
 use crate::server::{Server, StartError};
+use crate::tls::Tls;
+use crate::tls::local::{self, LOCAL_NAMES};
 
 /// Exit status after a second signal, as shells give it.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -45,6 +48,7 @@ async fn serve(config: Config) -> Result<(), StartError> {
     // Before the port opens: who sees it open may tell us to stop at once.
     let signals = Signals::listen().map_err(StartError::Signals)?;
     let (format, sockets_max) = (config.log.format, config.limits.sockets_max);
+    make_certificates(&config)?;
     let server = Server::bind(config).await?;
     raise_file_limit(sockets_max);
     match format {
@@ -54,12 +58,46 @@ async fn serve(config: Config) -> Result<(), StartError> {
     for address in server.addresses() {
         tracing::info!(%address, open = server.gateway().auth.is_open(), "listening");
     }
-    server.run(signals.told_to_stop()).await;
+    for address in server.tls_addresses() {
+        tracing::info!(%address, open = server.gateway().auth.is_open(), "listening with TLS");
+    }
+    let tls = server.tls().cloned();
+    let stop = signals.told_to_stop(move || reload(tls.as_deref()));
+    server.run(stop).await;
     Ok(())
 }
 
-/// SIGTERM and Ctrl-C.
+/// Makes certificates for trying out, if the configuration names none and there are none.
+fn make_certificates(config: &Config) -> Result<(), StartError> {
+    let (defaults, paths) = (config::Tls::default(), [&config.tls.cert, &config.tls.key]);
+    let are_defaults = paths == [&defaults.cert, &defaults.key];
+    let is_one_there = || paths.iter().any(|path| Path::new(path).exists());
+    if config.server.tls_listen.is_empty() || !are_defaults || is_one_there() {
+        return Ok(());
+    }
+    // The default has a folder.
+    let folder = Path::new(&defaults.cert).parent().unwrap_or(Path::new("."));
+    let names = LOCAL_NAMES.map(str::to_owned);
+    local::make(folder, &names, false).map_err(|error| StartError::Config(error.to_string()))?;
+    tracing::warn!(
+        folder = %folder.display(),
+        "made a certificate for localhost: clients must trust ca.pem there. Set tls.cert and tls.key to serve others"
+    );
+    Ok(())
+}
+
+/// SIGHUP: reads again what can be read again. What cannot be used changes nothing.
+fn reload(tls: Option<&Tls>) {
+    match tls.map(Tls::reload) {
+        Some(Ok(())) => tracing::info!("read the certificate again"),
+        Some(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
+        None => tracing::info!("there is nothing to read again"),
+    }
+}
+
+/// SIGTERM and Ctrl-C, and SIGHUP.
 struct Signals {
+    hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -68,24 +106,28 @@ impl Signals {
     /// Listens for them. From here on they do not end the process by themselves.
     fn listen() -> std::io::Result<Self> {
         Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    /// Waits for the next one. Cancel safe.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits until the process shall end, and reloads on the way. Cancel safe.
+    async fn end(&mut self, reload: &impl Fn()) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload(),
+            }
         }
     }
 
-    /// Waits for the first one. A second one ends the process at once, as it would without us.
-    async fn told_to_stop(mut self) {
-        self.next().await;
+    /// Waits for the first end. A second one ends the process at once, as it would without us.
+    async fn told_to_stop(mut self, reload: impl Fn() + Send + Sync + 'static) {
+        self.end(&reload).await;
         tokio::spawn(async move {
-            self.next().await;
+            self.end(&reload).await;
             std::process::exit(EXIT_INTERRUPTED);
         });
     }
@@ -93,7 +135,7 @@ impl Signals {
 
 /// Says what to try. Nobody may be there to read it, which is no reason not to serve.
 fn greet(server: &Server) {
-    let Some(address) = server.addresses().first() else {
+    let Some(address) = server.addresses().first().copied() else {
         return;
     };
     if !server.gateway().auth.is_open() {

@@ -52,6 +52,8 @@ pub struct Key {
 pub struct Config {
     /// Where the gateway is reached.
     pub server: Server,
+    /// Certificate and keys.
+    pub tls: Tls,
     /// Who may do what.
     pub auth: Auth,
     /// What channels keep.
@@ -75,6 +77,8 @@ section! {
     Server at "server." {
         /// Addresses to listen on, without TLS. More than one may be given.
         listen: Vec<String> = vec!["127.0.0.1:8080".to_owned()],
+        /// Addresses to listen on with TLS. HTTP/2 or HTTP/1.1, as the client prefers.
+        tls_listen: Vec<String> = Vec::new(),
         /// The transports that are offered, in order of preference.
         transports: Vec<Transport> = Transport::ALL.to_vec(),
         /// Origins whose pages may use the gateway, as in `https://example.com`. Empty: pages of the same host only.
@@ -101,6 +105,20 @@ section! {
         subscribe: Vec<String> = Vec::new(),
         /// Channels that anybody may publish to, written the same way.
         publish: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// The certificate and the keys of `server.tls_listen`. The files are read again on SIGHUP and when they change; a
+    /// replacement that cannot be used changes nothing.
+    Tls at "tls." {
+        /// The server's certificate and those between it and its authority, in PEM. If neither this default nor that of
+        /// `tls.key` is there, both are made, with an authority for clients to trust: `certs/ca.pem`.
+        cert: String = "certs/server.pem".to_owned(),
+        /// The key of the certificate, in PEM.
+        key: String = "certs/server.key".to_owned(),
+        /// Authorities, in PEM, one of which must have signed the certificate of each client. Empty: clients need none.
+        client_ca: String = String::new(),
     }
 }
 
@@ -134,6 +152,8 @@ section! {
     Limits at "limits." {
         /// Most TCP connections. One more is closed at once.
         sockets_max: usize = 100_000,
+        /// Most TLS handshakes at once. One more waits, within `timeouts.tls_s`.
+        handshakes_max: usize = 1000,
         /// Most attachments: WebSockets, SSE streams and long polls that wait. One more is answered `overloaded`.
         attachments_max: usize = 100_000,
         /// Most channels of one request or one WebSocket.
@@ -157,6 +177,8 @@ section! {
 section! {
     /// How long things may take, in seconds.
     Timeouts at "timeouts." {
+        /// A TLS handshake, from the connection's start.
+        tls_s: Seconds = Seconds::new(10),
         /// A request's head, from its first byte or from the connection's start. Over HTTP/2 a head that stops half-way
         /// ends with the next ping: `http2.ping_s` and `timeouts.pong_s`.
         head_s: Seconds = Seconds::new(10),
@@ -251,6 +273,7 @@ impl Config {
     pub fn keys() -> impl Iterator<Item = &'static Key> {
         let sections = [
             Server::KEYS,
+            Tls::KEYS,
             Anonymous::KEYS,
             History::KEYS,
             Limits::KEYS,
@@ -277,7 +300,11 @@ impl Config {
             ("limits.attachments_max", self.limits.attachments_max),
             ("limits.message_bytes_max", self.limits.message_bytes_max),
             ("limits.page_messages", self.limits.page_messages),
-            ("server.listen", self.server.listen.len()),
+            (
+                "server.listen",
+                self.server.listen.len() + self.server.tls_listen.len(),
+            ),
+            ("limits.handshakes_max", self.limits.handshakes_max),
             ("server.transports", self.server.transports.len()),
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
@@ -287,6 +314,7 @@ impl Config {
         let more_than_zero = [
             ("timeouts.head_s", self.timeouts.head_s),
             ("timeouts.body_s", self.timeouts.body_s),
+            ("timeouts.tls_s", self.timeouts.tls_s),
             ("timeouts.idle_s", self.timeouts.idle_s),
             ("timeouts.stall_s", self.timeouts.stall_s),
             ("timeouts.heartbeat_s", self.timeouts.heartbeat_s),
@@ -374,8 +402,13 @@ impl Config {
         let bad = |key: &str, text: &str, expected: &str| {
             Err(format!("{key}: {text:?} is not {expected}"))
         };
-        if let Some(listen) = self.server.listen.iter().find(|listen| !is_address(listen)) {
-            return bad("server.listen", listen, "an address such as 127.0.0.1:8080");
+        for (key, addresses) in [
+            ("server.listen", &self.server.listen),
+            ("server.tls_listen", &self.server.tls_listen),
+        ] {
+            if let Some(listen) = addresses.iter().find(|listen| !is_address(listen)) {
+                return bad(key, listen, "an address such as 127.0.0.1:8080");
+            }
         }
         if let Some(origin) = self.server.origins.iter().find(|origin| !is_origin(origin)) {
             return bad(

@@ -27,6 +27,7 @@ use crate::gateway::Gateway;
 use crate::http::{Body, Handled, handle};
 use crate::peer::Peer;
 use crate::switch::{Switch, Watch};
+use crate::tls::{self, Tls};
 
 /// A place among the sockets, given back when the connection closes.
 #[derive(Debug)]
@@ -56,11 +57,21 @@ impl Drop for SocketPermit {
 pub fn serve(
     gateway: Arc<Gateway>,
     stream: TcpStream,
+    tls: Option<Arc<Tls>>,
     peer: Peer,
     permit: SocketPermit,
     closing: Switch,
 ) -> impl Future<Output = ()> + Send {
-    let opening = Box::pin(open(gateway, stream, peer, permit, closing));
+    let door = Door {
+        gateway,
+        peer,
+        permit,
+        closing,
+    };
+    let opening: Pin<Box<dyn Future<Output = Option<Served>> + Send>> = match tls {
+        None => Box::pin(door.open(stream)),
+        Some(tls) => Box::pin(door.open_encrypted(stream, tls)),
+    };
     async move {
         // What opening took is given back here; a connection may live for days.
         let Some(served) = opening.await else { return };
@@ -71,26 +82,62 @@ pub fn serve(
     }
 }
 
-async fn open(
+/// What a connection brings along until it is clear what it speaks.
+struct Door {
     gateway: Arc<Gateway>,
-    stream: TcpStream,
     peer: Peer,
     permit: SocketPermit,
     closing: Switch,
-) -> Option<Served> {
-    set_options(&stream, &gateway);
-    let timeouts = &gateway.config.timeouts;
-    let phase = Arc::new(Phase::default());
-    let (head_within, stall_after) = (timeouts.head_s.duration(), timeouts.stall_s.duration());
-    let io = GuardedIo::new(stream, Arc::clone(&phase), head_within, stall_after, permit);
-    match preface::peek(io).await {
-        Ok((Version::Http1, io)) => Some(http1(gateway, peer, io, phase, closing)),
-        Ok((Version::Http2, io)) => Some(http2(gateway, peer, io, phase, closing)),
-        Err(error) => {
-            tracing::debug!(%error, "the client said nothing");
-            None
+}
+
+impl Door {
+    /// HTTP as it is: its first bytes say which.
+    async fn open(self, stream: TcpStream) -> Option<Served> {
+        set_options(&stream, &self.gateway);
+        let phase = Arc::new(Phase::default());
+        let io = guarded(&self.gateway, stream, &phase, self.permit);
+        match preface::peek(io).await {
+            Ok((Version::Http1, io)) => {
+                Some(http1(self.gateway, self.peer, io, phase, self.closing))
+            }
+            Ok((Version::Http2, io)) => {
+                Some(http2(self.gateway, self.peer, io, phase, self.closing))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the client said nothing");
+                None
+            }
         }
     }
+
+    /// HTTP within TLS: the handshake says which.
+    async fn open_encrypted(self, stream: TcpStream, tls: Arc<Tls>) -> Option<Served> {
+        set_options(&stream, &self.gateway);
+        let stream = match tls.accept(stream).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.gateway.metrics.tls_failures.inc();
+                tracing::debug!(address = %self.peer.address, %error, "no TLS");
+                return None;
+            }
+        };
+        let is_http2 = tls::is_http2(&stream);
+        let phase = Arc::new(Phase::default());
+        let io = guarded(&self.gateway, stream, &phase, self.permit);
+        let serve = if is_http2 { http2 } else { http1 };
+        Some(serve(self.gateway, self.peer, io, phase, self.closing))
+    }
+}
+
+fn guarded<S>(
+    gateway: &Gateway,
+    io: S,
+    phase: &Arc<Phase>,
+    permit: SocketPermit,
+) -> GuardedIo<S, SocketPermit> {
+    let timeouts = &gateway.config.timeouts;
+    let (head_within, stall_after) = (timeouts.head_s.duration(), timeouts.stall_s.duration());
+    GuardedIo::new(io, Arc::clone(phase), head_within, stall_after, permit)
 }
 
 /// Boxed, so that the task of a connection has the size of the HTTP it speaks.

@@ -21,13 +21,21 @@ use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::peer::Peer;
 use crate::switch::Switch;
+use crate::tls::Tls;
 
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Server {
     gateway: Arc<Gateway>,
-    listeners: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
+    listeners: Vec<Listener>,
+    tls: Option<Arc<Tls>>,
+}
+
+/// A port, and what encrypts its connections.
+#[derive(Debug)]
+struct Listener {
+    tcp: TcpListener,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Why a server did not start.
@@ -51,6 +59,8 @@ pub enum StartError {
 
 /// How long the accept loop rests when the system has no file descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
 /// How often the drain looks whether everybody has left.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -62,30 +72,53 @@ impl Server {
     /// [`StartError::Listen`] if an address cannot be listened on.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let gateway = Arc::new(Gateway::new(config));
-        let addresses = resolve(&gateway).await?;
+        let server = &gateway.config.server;
+        let plain = resolve(&gateway, "server.listen", &server.listen).await?;
+        let encrypted = resolve(&gateway, "server.tls_listen", &server.tls_listen).await?;
+        let tls = if encrypted.is_empty() {
+            None
+        } else {
+            let tls = Tls::new(&gateway.config);
+            Some(Arc::new(
+                tls.map_err(|error| StartError::Config(error.to_string()))?,
+            ))
+        };
         let mut listeners = Vec::new();
-        for address in addresses {
-            let listen = |cause| StartError::Listen {
-                address: address.to_string(),
-                cause,
-            };
-            listeners.push(TcpListener::bind(address).await.map_err(listen)?);
+        for address in plain {
+            listeners.push(Listener::bind(address, None).await?);
         }
-        // A listener that was just bound knows its address.
-        let addresses = listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect();
+        for address in encrypted {
+            listeners.push(Listener::bind(address, tls.clone()).await?);
+        }
         Ok(Self {
             gateway,
             listeners,
-            addresses,
+            tls,
         })
     }
 
-    /// Where it listens; the ports that the system chose for 0 included.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Where it listens without TLS; the ports that the system chose for 0 included.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.local_addresses(false)
+    }
+
+    /// Where it listens with TLS.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        self.local_addresses(true)
+    }
+
+    fn local_addresses(&self, encrypted: bool) -> Vec<SocketAddr> {
+        let listeners = self.listeners.iter();
+        listeners
+            .filter(|listener| listener.tls.is_some() == encrypted)
+            // A listener that was just bound knows its address.
+            .filter_map(|listener| listener.tcp.local_addr().ok())
+            .collect()
+    }
+
+    /// What encrypts connections, if anything does.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// What the connections share.
@@ -97,7 +130,9 @@ impl Server {
     /// answered, and after the deadline the rest is cut.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self {
-            gateway, listeners, ..
+            gateway,
+            listeners,
+            tls,
         } = self;
         let (stop_accepting, closing) = (CancellationToken::new(), Switch::default());
         let permits = Arc::new(Semaphore::new(
@@ -107,8 +142,8 @@ impl Server {
                 .sockets_max
                 .min(Semaphore::MAX_PERMITS),
         ));
-        // The accept loops, the sweeper and the heartbeat; every other task is a client's.
-        let own_tasks = listeners.len() + 2;
+        // The accept loops, the sweeper, the heartbeat and the look at the files; every other task is a client's.
+        let own_tasks = listeners.len() + 2 + usize::from(tls.is_some());
         for listener in listeners {
             let accept = accept(
                 Arc::clone(&gateway),
@@ -119,15 +154,30 @@ impl Server {
             let stop = stop_accepting.clone();
             gateway.spawn(async move { stop.run_until_cancelled(accept).await.unwrap_or(()) });
         }
-        for task in [
-            Box::pin(sweep(Arc::clone(&gateway))) as OwnTask,
+        let mut tasks: Vec<OwnTask> = vec![
+            Box::pin(sweep(Arc::clone(&gateway))),
             Box::pin(keep_alive(Arc::clone(&gateway))),
-        ] {
+        ];
+        if let Some(tls) = tls {
+            tasks.push(Box::pin(watch_files(tls)));
+        }
+        for task in tasks {
             let stop = stop_accepting.clone();
             gateway.spawn(async move { stop.run_until_cancelled(task).await.unwrap_or(()) });
         }
         shutdown.await;
         drain(&gateway, own_tasks, &stop_accepting, &closing).await;
+    }
+}
+
+impl Listener {
+    async fn bind(address: SocketAddr, tls: Option<Arc<Tls>>) -> Result<Self, StartError> {
+        let tcp = TcpListener::bind(address).await;
+        let tcp = tcp.map_err(|cause| StartError::Listen {
+            address: address.to_string(),
+            cause,
+        })?;
+        Ok(Self { tcp, tls })
     }
 }
 
@@ -172,6 +222,13 @@ async fn keep_alive(gateway: Arc<Gateway>) {
         .await;
 }
 
+async fn watch_files(tls: Arc<Tls>) {
+    loop {
+        sleep(CERTIFICATE_LOOK).await;
+        tls.reload_if_changed();
+    }
+}
+
 async fn sweep(gateway: Arc<Gateway>) {
     let age = gateway.config.history.age_s_max.duration();
     let every = (age / 4).clamp(Duration::from_millis(50), Duration::from_secs(30));
@@ -183,19 +240,20 @@ async fn sweep(gateway: Arc<Gateway>) {
 
 async fn accept(
     gateway: Arc<Gateway>,
-    listener: TcpListener,
+    listener: Listener,
     permits: Arc<Semaphore>,
     closing: Switch,
 ) {
     loop {
-        match listener.accept().await {
+        match listener.tcp.accept().await {
             Ok((stream, address)) => match Arc::clone(&permits).try_acquire_owned() {
                 Ok(permit) => {
                     let permit = SocketPermit::new(permit, gateway.metrics.sockets.clone());
                     gateway.spawn(connection::serve(
                         Arc::clone(&gateway),
                         stream,
-                        Peer::new(address, false),
+                        listener.tls.clone(),
+                        Peer::new(address, listener.tls.is_some()),
                         permit,
                         closing.clone(),
                     ));
@@ -211,13 +269,17 @@ async fn accept(
     }
 }
 
-/// The addresses to listen on. In open mode they must all be of this machine only.
-async fn resolve(gateway: &Gateway) -> Result<Vec<SocketAddr>, StartError> {
+/// The addresses of a setting to listen on. In open mode they must all be of this machine only.
+async fn resolve(
+    gateway: &Gateway,
+    key: &str,
+    listen: &[String],
+) -> Result<Vec<SocketAddr>, StartError> {
     let mut addresses = Vec::new();
-    for listen in &gateway.config.server.listen {
+    for listen in listen {
         let found = lookup_host(listen).await.map_err(|cause| {
             StartError::Config(format!(
-                "server.listen: {listen} is not an address such as 127.0.0.1:8080 ({cause})"
+                "{key}: {listen} is not an address such as 127.0.0.1:8080 ({cause})"
             ))
         })?;
         addresses.extend(found);
@@ -225,7 +287,7 @@ async fn resolve(gateway: &Gateway) -> Result<Vec<SocketAddr>, StartError> {
     let elsewhere = addresses.iter().find(|address| !is_this_machine(address));
     match elsewhere {
         Some(address) if gateway.auth.is_open() => Err(StartError::Config(format!(
-            "server.listen: {address} can be reached from elsewhere, and without credentials everybody may do \
+            "{key}: {address} can be reached from elsewhere, and without credentials everybody may do \
              everything: set auth.anonymous.subscribe and auth.anonymous.publish to say what everybody may do, \
              or listen on 127.0.0.1"
         ))),

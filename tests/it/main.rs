@@ -18,4 +18,5 @@ mod pages;
 mod publishing;
 mod refusals;
 mod support;
+mod tls;
 mod websocket;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use everyway::config::{Config, Seconds};
 use everyway::server::Server;
+use everyway::tls::Tls;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -16,6 +17,7 @@ use super::within;
 pub struct Gateway {
     pub address: SocketAddr,
     pub inner: Arc<everyway::gateway::Gateway>,
+    tls: Option<Arc<Tls>>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -35,15 +37,24 @@ impl Gateway {
         config.check().expect("a configuration of a test is valid");
         let server = Server::bind(config).await.expect("a free port");
         let (stop, stopped) = oneshot::channel();
-        let (address, inner) = (server.addresses()[0], Arc::clone(server.gateway()));
+        let mut addresses = server.addresses();
+        addresses.extend(server.tls_addresses());
+        let (address, inner) = (addresses[0], Arc::clone(server.gateway()));
+        let tls = server.tls().cloned();
         // A dropped sender stops the gateway, too.
         let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
         Self {
             address,
             inner,
+            tls,
             stop: Some(stop),
             running,
         }
+    }
+
+    /// What encrypts its connections.
+    pub fn tls(&self) -> &Tls {
+        self.tls.as_ref().expect("a gateway with TLS")
     }
 
     /// Tells the gateway to go down, and goes on.

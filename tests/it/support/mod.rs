@@ -11,6 +11,7 @@ pub mod program;
 pub mod proxy;
 pub mod reader;
 pub mod sse;
+pub mod tunnel;
 pub mod ws;
 pub mod yawc;
 
