@@ -9,6 +9,7 @@ mod publish;
 mod query;
 mod receive;
 pub mod route;
+mod standing;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,12 +45,18 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
         .get(ORIGIN)
         .map(|origin| origin.as_bytes().to_vec());
     let (parts, body) = request.into_parts();
+    let peer = gateway.limits.client(peer, &parts.headers);
     // The path only: a query may hold credentials.
     tracing::debug!(address = %peer.address, secure = peer.secure, method = %parts.method, path = parts.uri.path(), "request");
     // An origin that is not let in learns nothing, not even by CORS.
-    let (handled, origin) = match door::admit(&gateway, &parts) {
-        Ok(()) => (dispatch(&gateway, parts, body), origin),
-        Err(problem) => (Handled::Now(error::response(&problem)), None),
+    let counted = gateway.limits.request(peer.address);
+    let (handled, origin) = match (door::admit(&gateway, &parts), counted) {
+        (Ok(()), Ok(())) => (dispatch(&gateway, peer, parts, body), origin),
+        (Ok(()), Err(refused)) => {
+            let refusal = refuse(&gateway, parts, refused.into());
+            (Handled::Now(refusal), origin)
+        }
+        (Err(problem), _) => (Handled::Now(error::response(&problem)), None),
     };
     let finish = move |mut response: Response<Body>| {
         count_error(&gateway, &response);
@@ -71,21 +78,32 @@ const NOSNIFF: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("nosniff"),
 );
 
-fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Handled {
+/// Refuses a request without looking at more than its path: each transport is told in its own way.
+fn refuse(gateway: &Arc<Gateway>, parts: Parts, problem: Problem) -> Response<Body> {
+    match endpoint(gateway, &parts) {
+        Ok(Endpoint::Receive(Transport::WebSocket)) => {
+            receive::refuse_websocket(gateway, parts, problem)
+        }
+        Ok(Endpoint::Receive(Transport::Sse)) => receive::refuse_stream(gateway, problem),
+        _ => error::response(&problem),
+    }
+}
+
+fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) -> Handled {
     let endpoint = match endpoint(gateway, &parts) {
         Ok(endpoint) => endpoint,
         Err(refusal) => return Handled::Now(*refusal),
     };
     Handled::Now(match endpoint {
-        Endpoint::Receive(Transport::WebSocket) => receive::websocket(gateway, parts),
-        Endpoint::Receive(Transport::Sse) => return receive::sse(gateway, &parts),
-        Endpoint::Receive(Transport::LongPoll) => return receive::long_poll(gateway, &parts),
-        Endpoint::Receive(Transport::Poll) => receive::short_poll(gateway, &parts),
+        Endpoint::Receive(Transport::WebSocket) => receive::websocket(gateway, peer, parts),
+        Endpoint::Receive(Transport::Sse) => return receive::sse(gateway, peer, &parts),
+        Endpoint::Receive(Transport::LongPoll) => return receive::long_poll(gateway, peer, &parts),
+        Endpoint::Receive(Transport::Poll) => receive::short_poll(gateway, peer, &parts),
         Endpoint::Echo => receive::echo(gateway, parts),
         Endpoint::Publish => {
             let gateway = Arc::clone(gateway);
             return Handled::Later(Box::pin(async move {
-                publish::publish(&gateway, parts, body).await
+                publish::publish(&gateway, peer, parts, body).await
             }));
         }
         Endpoint::History => history_page(gateway, &parts),

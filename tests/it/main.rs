@@ -12,6 +12,7 @@ mod fuzz;
 mod hopping;
 mod hostile;
 mod leaving;
+mod limits;
 mod model;
 mod pages;
 mod publishing;
