@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::bus::{Beats, Signal};
 use crate::code::{Code, End};
 use crate::config::Timeouts;
+use crate::limits::{AttachmentPlace, Counted, Holder, Limits, Refused};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::transport::Transport;
@@ -18,7 +19,7 @@ use crate::transport::Transport;
 #[derive(Debug)]
 pub struct Attachments {
     table: Mutex<Table>,
-    attachments_max: usize,
+    limits: Arc<Limits>,
     metrics: Arc<Metrics>,
 }
 
@@ -45,6 +46,8 @@ pub struct Attachment {
     transport: Transport,
     signal: Arc<Signal>,
     place: Place,
+    /// Held for its drop: a place in the counts of its address and its user.
+    _counted: AttachmentPlace,
     code: Code,
 }
 
@@ -64,31 +67,36 @@ const LOOKED_AT_MAX: usize = 1024;
 const DRAIN_TICK: Duration = Duration::from_millis(100);
 /// The least that a batch ends.
 const DRAIN_BATCH_MIN: usize = 100;
-/// How long a client waits that found the gateway full.
-const OVERLOADED_SPREAD: Duration = Duration::from_secs(5);
 
 impl Attachments {
     /// No attachments yet.
-    pub fn new(attachments_max: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(limits: Arc<Limits>, metrics: Arc<Metrics>) -> Self {
         Self {
             table: Mutex::default(),
-            attachments_max,
+            limits,
             metrics,
         }
     }
 
-    /// Takes a place.
+    /// Takes a place on somebody's account.
     ///
     /// # Errors
-    /// `shutdown` while the gateway goes down, `overloaded` at the limit, both with a delay.
-    pub fn enter(self: &Arc<Self>, transport: Transport) -> Result<Attachment, Problem> {
+    /// `shutdown` while the gateway goes down, `rate_limited` if its address attached too often, `overloaded` at a limit:
+    /// all with a delay.
+    pub fn enter(
+        self: &Arc<Self>,
+        transport: Transport,
+        holder: Holder,
+    ) -> Result<Attachment, Problem> {
+        self.table.lock().check_draining()?;
+        let counted = self.limits.attach(holder)?;
+        let attachments_max = self.limits.attachments_max();
         let signal = Arc::new(Signal::default());
         let mut table = self.table.lock();
-        if let Some(spread) = table.draining {
-            return Err(End::jittered(Code::Shutdown, spread).into());
-        }
-        if table.count >= self.attachments_max {
-            return Err(End::jittered(Code::Overloaded, OVERLOADED_SPREAD).into());
+        table.check_draining()?;
+        if table.count >= attachments_max {
+            drop(table);
+            return Err(Refused::Full(Counted::All).into());
         }
         let place = table.insert(Attached {
             signal: Arc::clone(&signal),
@@ -104,6 +112,7 @@ impl Attachments {
             transport,
             signal,
             place,
+            _counted: counted,
             code: Code::Normal,
         })
     }
@@ -199,6 +208,14 @@ impl Attachments {
 }
 
 impl Table {
+    /// Turns newcomers away while the gateway goes down.
+    fn check_draining(&self) -> Result<(), Problem> {
+        match self.draining {
+            Some(spread) => Err(End::jittered(Code::Shutdown, spread).into()),
+            None => Ok(()),
+        }
+    }
+
     fn insert(&mut self, attached: Attached) -> Place {
         self.count += 1;
         let slot = self.slot;
@@ -258,14 +275,19 @@ impl Drop for Attachment {
 mod tests {
     use super::*;
     use crate::bus::Marks;
-    use crate::config::Seconds;
+    use crate::config::{Config, Seconds};
     use tokio::time::{Instant, sleep};
 
     const HEARTBEAT: Duration = Duration::from_secs(32);
     const PONG: Duration = Duration::from_secs(10);
 
+    fn nobody_yet() -> Arc<Attachments> {
+        let limits = Arc::new(Limits::new(&Config::default()));
+        Arc::new(Attachments::new(limits, Arc::default()))
+    }
+
     fn attachments() -> Arc<Attachments> {
-        let attachments = Arc::new(Attachments::new(10_000, Arc::default()));
+        let attachments = nobody_yet();
         let timeouts = Timeouts {
             heartbeat_s: Seconds::new(32),
             pong_s: Seconds::new(10),
@@ -294,7 +316,9 @@ mod tests {
         let attachments = attachments();
         for entered_ms in [0, 500, 7000, 31_990] {
             sleep(Duration::from_millis(entered_ms)).await;
-            let attachment = attachments.enter(Transport::WebSocket).unwrap();
+            let attachment = attachments
+                .enter(Transport::WebSocket, Holder::default())
+                .unwrap();
             let heard = heard(&attachment, 3 * HEARTBEAT).await;
             let pings: Vec<_> = heard.iter().filter(|(beats, _)| beats.ping).collect();
             let checks: Vec<_> = heard.iter().filter(|(beats, _)| beats.check).collect();
@@ -311,8 +335,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_comes_during_a_tick_is_not_pinged_at_once() {
-        let attachments = Arc::new(Attachments::new(10_000, Arc::default()));
-        let enter = || attachments.enter(Transport::WebSocket).unwrap();
+        let attachments = nobody_yet();
+        let enter = || {
+            attachments
+                .enter(Transport::WebSocket, Holder::default())
+                .unwrap()
+        };
         // The first check looks at these, and rests between them.
         let timeouts = Timeouts {
             heartbeat_s: Seconds::new(3600),
@@ -336,8 +364,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_event_stream_is_pinged_and_a_long_poll_is_let_be() {
         let attachments = attachments();
-        let stream = attachments.enter(Transport::Sse).unwrap();
-        let poll = attachments.enter(Transport::LongPoll).unwrap();
+        let stream = attachments
+            .enter(Transport::Sse, Holder::default())
+            .unwrap();
+        let poll = attachments
+            .enter(Transport::LongPoll, Holder::default())
+            .unwrap();
         let heard_by_stream = heard(&stream, 2 * HEARTBEAT).await;
         assert!(!heard_by_stream.is_empty());
         assert!(
@@ -351,7 +383,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn going_down_takes_its_time_with_a_crowd_and_none_with_a_few() {
         let attachments = attachments();
-        let enter = || attachments.enter(Transport::Sse).unwrap();
+        let enter = || {
+            attachments
+                .enter(Transport::Sse, Holder::default())
+                .unwrap()
+        };
         let has_ended =
             |attachment: &Attachment| attachment.signal.take(&mut Marks::default()).is_err();
         let crowd: Vec<_> = (0..5000).map(|_| enter()).collect();
@@ -374,7 +410,11 @@ mod tests {
     async fn everybody_in_a_slot_is_served_and_places_are_given_back() {
         let attachments = attachments();
         let mut crowd: Vec<_> = (0..3 * LOOKED_AT_MAX)
-            .map(|_| attachments.enter(Transport::Sse).unwrap())
+            .map(|_| {
+                attachments
+                    .enter(Transport::Sse, Holder::default())
+                    .unwrap()
+            })
             .collect();
         // Holes in the table are skipped, and stop nothing.
         crowd.drain(10..2 * LOOKED_AT_MAX);

@@ -15,6 +15,7 @@ use crate::broker::{Broker, Memory};
 use crate::bus::{Bounds, Budget, Bus, Retention, Store};
 use crate::code::{Code, End};
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::protocol::command::CommandLimits;
 use crate::switch::{Switch, Watch};
@@ -28,6 +29,8 @@ pub struct Gateway {
     pub bus: Bus,
     /// Who may do what.
     pub auth: Auth,
+    /// How much one client may take.
+    pub limits: Arc<Limits>,
     /// Who is attached.
     pub attachments: Arc<Attachments>,
     /// What is counted.
@@ -45,13 +48,12 @@ impl Gateway {
         let store = Arc::new(Store::new(bounds(&config)));
         let broker = Broker::Memory(Memory::new(Arc::clone(&store)));
         let metrics = Arc::new(Metrics::default());
+        let limits = Arc::new(Limits::new(&config));
         Self {
             bus: Bus::new(store, broker),
             auth: Auth::new(&config.auth),
-            attachments: Arc::new(Attachments::new(
-                config.limits.attachments_max,
-                Arc::clone(&metrics),
-            )),
+            attachments: Arc::new(Attachments::new(Arc::clone(&limits), Arc::clone(&metrics))),
+            limits,
             metrics,
             tasks: TaskTracker::new(),
             unready: AtomicBool::new(false),

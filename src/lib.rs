@@ -20,6 +20,7 @@ pub mod attachments;
 pub mod auth;
 pub mod config;
 pub mod gateway;
+pub mod limits;
 pub mod metrics;
 
 pub mod stall;

@@ -30,6 +30,7 @@ pub struct Metrics {
     pub tls_failures: Counter,
     channels: Gauge,
     history_bytes: Gauge,
+    limit_keys: Family<MapLabel, Gauge>,
 }
 
 /// The counters of one transport.
@@ -53,6 +54,11 @@ struct TransportLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MapLabel {
+    limit: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,6 +111,12 @@ impl Default for Metrics {
             "history_bytes",
             "Bytes kept by all channels together",
         );
+        let limit_keys = Family::<MapLabel, Gauge>::default();
+        registry.register(
+            "limit_keys",
+            "Users and addresses that a limit keeps apart",
+            limit_keys.clone(),
+        );
         let sockets_refused = Counter::default();
         registry.register(
             "sockets_refused",
@@ -129,6 +141,7 @@ impl Default for Metrics {
             tls_failures,
             channels,
             history_bytes,
+            limit_keys,
             registry,
         }
     }
@@ -161,6 +174,15 @@ impl Metrics {
             code: code.as_str(),
         };
         self.endings.get_or_create(&label).inc();
+    }
+
+    /// Notes how many users and addresses each limit keeps apart.
+    pub fn set_limit_keys(&self, sizes: &[(&'static str, usize)]) {
+        for &(limit, size) in sizes {
+            self.limit_keys
+                .get_or_create(&MapLabel { limit })
+                .set(i64::try_from(size).unwrap_or(i64::MAX));
+        }
     }
 
     /// All counters as text, in the OpenMetrics format that Prometheus reads.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::broker::PublishError;
 use crate::bus::{ChannelName, CursorError, NameError};
 use crate::code::{Code, End};
+use crate::limits::Standing;
 
 /// Something that cannot be done, as it is told outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// The channel it is about, if it is about one.
     pub channel: Option<ChannelName>,
+    /// Where the client stands, if a rule for how often refused it.
+    pub standing: Option<Standing>,
     /// True if the gateway is to blame and not the request, though the code alone does not say so.
     pub is_ours: bool,
 }
@@ -35,6 +38,7 @@ impl Problem {
             message: message.into(),
             retry_after: None,
             channel: None,
+            standing: None,
             is_ours: false,
         }
     }
@@ -110,6 +114,7 @@ impl From<End> for Problem {
                 .unwrap_or(Cow::Borrowed(end.code.meaning().trim_ascii())),
             retry_after: end.retry_after,
             channel: end.channel,
+            standing: None,
             is_ours: false,
         }
     }

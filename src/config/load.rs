@@ -326,6 +326,10 @@ mod tests {
                 .filter,
             "debug"
         );
+        let config = from_env("EVERYWAY_LIMITS__PUBLISH", "100/60s").unwrap();
+        assert_eq!(config.limits.publish.to_string(), "100/60s");
+        let config = from_env("EVERYWAY_SERVER__TRUSTED_PROXIES", "10.0.0.0/8, ::1").unwrap();
+        assert_eq!(config.server.trusted_proxies.len(), 2);
         let config = from_env("EVERYWAY_AUTH__ANONYMOUS__SUBSCRIBE", "news,room:*").unwrap();
         assert_eq!(config.auth.anonymous.unwrap().subscribe, ["news", "room:*"]);
     }
@@ -341,6 +345,9 @@ mod tests {
             "[auth.anonymous]\npublish = ['bad name']",
             "[log]\nfilter = 'everyway=loud'",
             "[limits]\nqueued_bytes_max = 0",
+            "[limits]\npublish = '100 per minute'",
+            "[limits]\nrate_keys_max = 0",
+            "[server]\ntrusted_proxies = ['localhost']",
             "[timeouts]\nheartbeat_s = 1",
         ] {
             assert!(from_file(text).is_err(), "{text}");

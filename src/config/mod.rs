@@ -3,9 +3,13 @@
 //! The reference in `docs/configuration.md` is generated from the documentation of these fields.
 
 pub mod load;
+mod network;
+mod rate_rule;
 pub mod reference;
 mod seconds;
 
+pub use network::{Network, NetworkError};
+pub use rate_rule::{Pace, RateRule, RateRuleError};
 pub use seconds::Seconds;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +90,11 @@ section! {
         /// Adds `/v1/echo`, a WebSocket that returns every message, up to 16 MiB, for conformance suites. On loopback
         /// addresses only.
         echo: bool = false,
+        /// Proxies whose word is taken: addresses such as `10.0.0.1` or networks such as `10.0.0.0/8`. Of a connection
+        /// from one of them, the rightmost address in `X-Forwarded-For` that is not listed here is the client's, for
+        /// limits and logs, and `X-Forwarded-Proto` says whether it is encrypted. From anybody else these headers are
+        /// ignored.
+        trusted_proxies: Vec<Network> = Vec::new(),
     }
 }
 
@@ -154,8 +163,32 @@ section! {
         sockets_max: usize = 100_000,
         /// Most TLS handshakes at once. One more waits, within `timeouts.tls_s`.
         handshakes_max: usize = 1000,
+        /// Most TCP connections from one address, of which a whole IPv6 /64 is one. One more is closed at once, before
+        /// TLS. Proxies in `server.trusted_proxies` are exempt.
+        sockets_per_address_max: usize = 1000,
         /// Most attachments: WebSockets, SSE streams and long polls that wait. One more is answered `overloaded`.
         attachments_max: usize = 100_000,
+        /// Most attachments from one address, of which a whole IPv6 /64 is one. One more is answered `overloaded`.
+        attachments_per_address_max: usize = 1000,
+        /// Most attachments of one user. One more is answered `overloaded`.
+        attachments_per_user_max: usize = 100,
+        /// How often a user may publish, or an address for clients without a user: so many in a second and so many at once,
+        /// as in `50/s burst 100`; so many in some seconds and at once, as in `100/60s`; or `off`. A message to several
+        /// channels costs one for each. One too many is answered `rate_limited`.
+        publish: RateRule = RateRule::fixed(50, 1, 100),
+        /// How often an address may send an HTTP request, written the same way.
+        requests: RateRule = RateRule::fixed(100, 1, 100),
+        /// How often an address may attach anew, by WebSocket, SSE stream or waiting long poll, written the same way.
+        attach: RateRule = RateRule::fixed(20, 1, 20),
+        /// Most users or addresses that each of these three rules keeps apart. Who comes past it shares an allowance
+        /// with others who did, until there is room again.
+        rate_keys_max: usize = 100_000,
+        /// A WebSocket that published too often is told so each time. After this many times within 10 seconds it is
+        /// closed with 4029.
+        refusals_max: usize = 100,
+        /// Whether loopback addresses have the limits of an address too. Set it if a proxy on this machine does not name
+        /// its clients.
+        loopback: bool = false,
         /// Most channels of one request or one WebSocket.
         channels_max: usize = 100,
         /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent.
@@ -298,6 +331,20 @@ impl Config {
             ("limits.sockets_max", self.limits.sockets_max),
             ("limits.channels_max", self.limits.channels_max),
             ("limits.attachments_max", self.limits.attachments_max),
+            (
+                "limits.sockets_per_address_max",
+                self.limits.sockets_per_address_max,
+            ),
+            (
+                "limits.attachments_per_address_max",
+                self.limits.attachments_per_address_max,
+            ),
+            (
+                "limits.attachments_per_user_max",
+                self.limits.attachments_per_user_max,
+            ),
+            ("limits.rate_keys_max", self.limits.rate_keys_max),
+            ("limits.refusals_max", self.limits.refusals_max),
             ("limits.message_bytes_max", self.limits.message_bytes_max),
             ("limits.page_messages", self.limits.page_messages),
             (

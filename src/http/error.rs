@@ -9,6 +9,7 @@ use crate::problem::Problem;
 use crate::protocol::event::ProblemObject;
 
 use super::body::Body;
+use super::standing;
 
 #[derive(Serialize)]
 struct ErrorBody<'a> {
@@ -42,6 +43,9 @@ pub fn response_with(problem: &Problem, published: Option<&serde_json::Value>) -
             RETRY_AFTER,
             HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64),
         );
+    }
+    if let Some(standing) = &problem.standing {
+        standing::tell(headers, standing);
     }
     if matches!(problem.code, Code::Unauthorized | Code::TokenExpired) {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -11,6 +11,7 @@ mod query;
 mod receive;
 mod request_id;
 pub mod route;
+mod standing;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -51,14 +52,20 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
     let (parts, body) = request.into_parts();
     let id = RequestId::of(&parts.headers);
     let (version, is_head) = (parts.version, parts.method == Method::HEAD);
+    let peer = gateway.limits.client(peer, &parts.headers);
     // What is logged on the way bears the name. Who only waits is not held up by a span: it would cost memory.
     let span = tracing::info_span!("request", %id).entered();
     // The path only: a query may hold credentials.
     tracing::debug!(address = %peer.address, secure = peer.secure, method = %parts.method, path = parts.uri.path(), "request");
     // An origin that is not let in learns nothing, not even by CORS.
-    let (handled, origin) = match door::admit(&gateway, &parts) {
-        Ok(()) => (dispatch(&gateway, parts, body), origin),
-        Err(problem) => (
+    let counted = gateway.limits.request(peer.address);
+    let (handled, origin) = match (door::admit(&gateway, &parts), counted) {
+        (Ok(()), Ok(())) => (dispatch(&gateway, peer, parts, body), origin),
+        (Ok(()), Err(refused)) => {
+            let refusal = refuse(&gateway, parts, refused.into());
+            (discard::refuse(refusal, body, version), origin)
+        }
+        (Err(problem), _) => (
             discard::refuse(error::response(&problem), body, version),
             None,
         ),
@@ -99,20 +106,31 @@ const NOSNIFF: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("nosniff"),
 );
 
-fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Handled {
+/// Refuses a request without looking at more than its path: each transport is told in its own way.
+fn refuse(gateway: &Arc<Gateway>, parts: Parts, problem: Problem) -> Response<Body> {
+    match endpoint(gateway, &parts) {
+        Ok(Endpoint::Receive(Transport::WebSocket)) => {
+            receive::refuse_websocket(gateway, parts, problem)
+        }
+        Ok(Endpoint::Receive(Transport::Sse)) => receive::refuse_stream(gateway, problem),
+        _ => error::response(&problem),
+    }
+}
+
+fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) -> Handled {
     let endpoint = match endpoint(gateway, &parts) {
         Ok(endpoint) => endpoint,
         Err(refusal) => return discard::refuse(*refusal, body, parts.version),
     };
     Handled::Now(match endpoint {
-        Endpoint::Receive(Transport::WebSocket) => receive::websocket(gateway, parts),
-        Endpoint::Receive(Transport::Sse) => return receive::sse(gateway, &parts),
-        Endpoint::Receive(Transport::LongPoll) => return receive::long_poll(gateway, &parts),
-        Endpoint::Receive(Transport::Poll) => receive::short_poll(gateway, &parts),
+        Endpoint::Receive(Transport::WebSocket) => receive::websocket(gateway, peer, parts),
+        Endpoint::Receive(Transport::Sse) => return receive::sse(gateway, peer, &parts),
+        Endpoint::Receive(Transport::LongPoll) => return receive::long_poll(gateway, peer, &parts),
+        Endpoint::Receive(Transport::Poll) => receive::short_poll(gateway, peer, &parts),
         Endpoint::Echo => receive::echo(gateway, parts),
         Endpoint::Publish => {
             let gateway = Arc::clone(gateway);
-            let publishing = async move { publish::publish(&gateway, parts, body).await };
+            let publishing = async move { publish::publish(&gateway, peer, parts, body).await };
             return Handled::Later(Box::pin(publishing.in_current_span()));
         }
         Endpoint::History => history_page(gateway, &parts),

@@ -27,6 +27,7 @@ pub fn ready(gateway: &Gateway) -> Response<Body> {
 /// All counters, for Prometheus.
 pub fn metrics(gateway: &Gateway) -> Response<Body> {
     let (channels, history_bytes) = gateway.bus.totals();
+    gateway.metrics.set_limit_keys(&gateway.limits.sizes());
     let mut response = text(gateway.metrics.to_text(channels, history_bytes));
     let content_type =
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

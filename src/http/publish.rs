@@ -11,18 +11,25 @@ use crate::auth::Action;
 use crate::bus::{Bus, ChannelName, Draft, Position};
 use crate::code::Code;
 use crate::gateway::Gateway;
+use crate::limits::Standing;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::protocol::payload;
 
 use super::body::Body;
 use super::discard::discard;
 use super::ops::json_response;
-use super::{error, route};
+use super::{error, route, standing};
 
 /// Publishes a body to the channels of the request. Everything is checked before anything is published.
-pub async fn publish(gateway: &Gateway, parts: Parts, mut body: Incoming) -> Response<Body> {
+pub async fn publish(
+    gateway: &Gateway,
+    peer: Peer,
+    parts: Parts,
+    mut body: Incoming,
+) -> Response<Body> {
     let version = parts.version;
-    let (channels, draft) = match prepare(gateway, parts, &mut body).await {
+    let (channels, draft, standing) = match prepare(gateway, peer, parts, &mut body).await {
         Ok(prepared) => prepared,
         Err(problem) => {
             discard(&mut body, version).await;
@@ -46,14 +53,19 @@ pub async fn publish(gateway: &Gateway, parts: Parts, mut body: Incoming) -> Res
     } else {
         Value::Array(published)
     };
-    json_response(StatusCode::OK, answer.to_string())
+    let mut response = json_response(StatusCode::OK, answer.to_string());
+    if let Some(standing) = &standing {
+        standing::tell(response.headers_mut(), standing);
+    }
+    response
 }
 
 async fn prepare(
     gateway: &Gateway,
+    peer: Peer,
     parts: Parts,
     body: &mut Incoming,
-) -> Result<(Vec<ChannelName>, Draft), Problem> {
+) -> Result<(Vec<ChannelName>, Draft, Option<Standing>), Problem> {
     if gateway.is_draining() {
         // What is published now would go down with us.
         return Err(gateway.going_down().into());
@@ -74,7 +86,12 @@ async fn prepare(
         key,
     };
     check_keys(&gateway.bus, &request.channels, &draft)?;
-    Ok((request.channels, draft))
+    // Last, so that only what will be published is counted.
+    let user = principal.user.as_ref();
+    let standing = gateway
+        .limits
+        .publish(user, peer.address, request.channels.len())?;
+    Ok((request.channels, draft, standing))
 }
 
 /// Reads a body within its bounds. One that says it is too large is refused before it is read.

@@ -10,6 +10,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::auth::{Action, Principal};
 use crate::code::Code;
 use crate::gateway::Gateway;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::transport::poll::{self, Answer, Looked};
 use crate::transport::sse::{self, SseStream};
@@ -26,10 +27,17 @@ const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// `GET /v1/ws`, or its extended CONNECT over HTTP/2. Only a malformed request is refused here: a browser cannot see why an
 /// upgrade was refused, so every other problem is told over the WebSocket.
-pub fn websocket(gateway: &Arc<Gateway>, parts: Parts) -> Response<Body> {
+pub fn websocket(gateway: &Arc<Gateway>, peer: Peer, parts: Parts) -> Response<Body> {
     upgrade(gateway, parts, |parts, upgrade, agreement| {
-        let opening = open_websocket(gateway, parts);
+        let opening = open_websocket(gateway, peer, parts);
         websocket::spawn(gateway, upgrade, agreement, opening);
+    })
+}
+
+/// A WebSocket that is told a problem and closed, before anything else is looked at.
+pub fn refuse_websocket(gateway: &Arc<Gateway>, parts: Parts, problem: Problem) -> Response<Body> {
+    upgrade(gateway, parts, |_, upgrade, agreement| {
+        websocket::spawn(gateway, upgrade, agreement, Err(problem));
     })
 }
 
@@ -65,11 +73,12 @@ fn upgrade(
     handshake.accept().map(|()| Body::empty())
 }
 
-fn open_websocket(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Opening, Problem> {
+fn open_websocket(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Result<Opening, Problem> {
     let attach = route::websocket(parts, route_limits(gateway))?;
     let principal = authorize(gateway, &attach)?;
-    let attachment = gateway.attachments.enter(Transport::WebSocket)?;
-    let client = Client::new(principal, attach.session);
+    let holder = gateway.limits.holder(principal.user.as_ref(), peer.address);
+    let attachment = gateway.attachments.enter(Transport::WebSocket, holder)?;
+    let client = Client::new(principal, peer.address, attach.session);
     Ok(Opening {
         client,
         attachment,
@@ -79,8 +88,8 @@ fn open_websocket(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Opening, Prob
 }
 
 /// `GET /v1/sse`.
-pub fn sse(gateway: &Arc<Gateway>, parts: &Parts) -> Handled {
-    let (client, attachment, attach) = match open_sse(gateway, parts) {
+pub fn sse(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
+    let (client, attachment, attach) = match open_sse(gateway, peer, parts) {
         Ok(opened) => opened,
         Err(problem) => return Handled::Now(refuse_stream(gateway, problem)),
     };
@@ -97,7 +106,7 @@ pub fn sse(gateway: &Arc<Gateway>, parts: &Parts) -> Handled {
 }
 
 /// An `EventSource` stops for good at any status but 200, so what passes is told on a stream that ends.
-fn refuse_stream(gateway: &Gateway, problem: Problem) -> Response<Body> {
+pub fn refuse_stream(gateway: &Gateway, problem: Problem) -> Response<Body> {
     if !matches!(
         problem.code,
         Code::Shutdown | Code::Overloaded | Code::RateLimited
@@ -110,13 +119,15 @@ fn refuse_stream(gateway: &Gateway, problem: Problem) -> Response<Body> {
 
 fn open_sse(
     gateway: &Arc<Gateway>,
+    peer: Peer,
     parts: &Parts,
 ) -> Result<(Client, crate::attachments::Attachment, Attach), Problem> {
     let mut attach = route::sse(parts, route_limits(gateway))?;
     let principal = authorize(gateway, &attach)?;
-    let attachment = gateway.attachments.enter(Transport::Sse)?;
+    let holder = gateway.limits.holder(principal.user.as_ref(), peer.address);
+    let attachment = gateway.attachments.enter(Transport::Sse, holder)?;
     Ok((
-        Client::new(principal, attach.session.take()),
+        Client::new(principal, peer.address, attach.session.take()),
         attachment,
         attach,
     ))
@@ -135,8 +146,8 @@ fn event_stream(body: Body) -> Response<Body> {
 }
 
 /// `GET /v1/longpoll`.
-pub fn long_poll(gateway: &Arc<Gateway>, parts: &Parts) -> Handled {
-    let looked = open_poll(gateway, parts).and_then(|request| poll::long(gateway, request));
+pub fn long_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
+    let looked = open_poll(gateway, peer, parts).and_then(|request| poll::long(gateway, request));
     match looked {
         Ok(Looked::Found(found)) => Handled::Now(answer(Ok(found))),
         Ok(Looked::Waits(waiting)) => {
@@ -147,19 +158,20 @@ pub fn long_poll(gateway: &Arc<Gateway>, parts: &Parts) -> Handled {
 }
 
 /// `GET /v1/poll`.
-pub fn short_poll(gateway: &Arc<Gateway>, parts: &Parts) -> Response<Body> {
-    answer(open_poll(gateway, parts).map(|request| poll::short(gateway, request)))
+pub fn short_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Response<Body> {
+    answer(open_poll(gateway, peer, parts).map(|request| poll::short(gateway, request)))
 }
 
-fn open_poll(gateway: &Gateway, parts: &Parts) -> Result<poll::Request, Problem> {
+fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Request, Problem> {
     let Poll {
         attach,
         limit,
         wait,
         known,
     } = route::poll(parts, route_limits(gateway))?;
-    authorize(gateway, &attach)?;
+    let principal = authorize(gateway, &attach)?;
     Ok(poll::Request {
+        holder: gateway.limits.holder(principal.user.as_ref(), peer.address),
         channels: attach.channels,
         starts: attach.starts,
         budget: gateway.page_budget(limit),

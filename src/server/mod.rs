@@ -230,6 +230,10 @@ async fn watch_files(tls: Arc<Tls>) {
 }
 
 async fn sweep(gateway: Arc<Gateway>) {
+    tokio::join!(sweep_history(&gateway), gateway.limits.sweep());
+}
+
+async fn sweep_history(gateway: &Gateway) {
     let age = gateway.config.history.age_s_max.duration();
     let every = (age / 4).clamp(Duration::from_millis(50), Duration::from_secs(30));
     loop {
@@ -246,9 +250,8 @@ async fn accept(
 ) {
     loop {
         match listener.tcp.accept().await {
-            Ok((stream, address)) => match Arc::clone(&permits).try_acquire_owned() {
-                Ok(permit) => {
-                    let permit = SocketPermit::new(permit, gateway.metrics.sockets.clone());
+            Ok((stream, address)) => match SocketPermit::take(&gateway, &permits, address.ip()) {
+                Some(permit) => {
                     gateway.spawn(connection::serve(
                         Arc::clone(&gateway),
                         stream,
@@ -259,7 +262,7 @@ async fn accept(
                     ));
                 }
                 // The stream is dropped: the client sees a connection that closes.
-                Err(_) => drop(gateway.metrics.sockets_refused.inc()),
+                None => drop(gateway.metrics.sockets_refused.inc()),
             },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept: raise the limit on open files, or lower limits.sockets_max");

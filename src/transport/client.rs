@@ -1,5 +1,7 @@
 //! Who is at the other end of a stream.
 
+use std::net::IpAddr;
+
 use crate::auth::Principal;
 use crate::bus::{PublicId, SessionId};
 
@@ -8,17 +10,20 @@ use crate::bus::{PublicId, SessionId};
 pub struct Client {
     /// Who, and what they may do.
     pub principal: Principal,
+    /// Where it is.
+    pub address: IpAddr,
     /// What everybody may see of the session.
     pub public_id: PublicId,
 }
 
 impl Client {
     /// A client with the session id it brought, or a fresh one.
-    pub fn new(principal: Principal, session: Option<SessionId>) -> Self {
+    pub fn new(principal: Principal, address: IpAddr, session: Option<SessionId>) -> Self {
         let session = session.unwrap_or_else(SessionId::random);
         Self {
             public_id: PublicId::of(principal.user.as_ref(), &session),
             principal,
+            address,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::bus::{Batch, Budget, ChannelName, Item, Position, Reader, Start, curs
 use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::history::split;
+use crate::limits::Holder;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::protocol::page::Page;
@@ -28,6 +29,8 @@ pub struct Request {
     pub budget: Budget,
     /// How long a long poll waits.
     pub wait: Duration,
+    /// On whose account it waits.
+    pub holder: Holder,
     /// Where the client says it stands already.
     pub known: Option<Vec<Start>>,
 }
@@ -109,6 +112,7 @@ pub fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Looked, Problem>
         starts,
         budget,
         wait,
+        holder,
         ..
     } = request;
     let (positions, batch) = look(gateway, &channels, &starts, budget);
@@ -122,7 +126,7 @@ pub fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Looked, Problem>
         );
         return Ok(Looked::Found(found));
     }
-    let attachment = gateway.attachments.enter(Transport::LongPoll)?;
+    let attachment = gateway.attachments.enter(Transport::LongPoll, holder)?;
     // The look pinned every `now`, so what was published since is not missed.
     let starts = positions.into_iter().map(Start::After).collect();
     Ok(Looked::Waits(Waiting {

@@ -13,6 +13,7 @@ mod hopping;
 mod hostile;
 mod http2;
 mod leaving;
+mod limits;
 mod model;
 mod pages;
 mod publishing;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::Action;
 use crate::broker::PublishError;
 use crate::bus::{ChannelName, Draft, Payload, Position, Start};
-use crate::code::Code;
+use crate::code::{Code, End};
 use crate::gateway::Gateway;
 use crate::history;
 use crate::problem::Problem;
@@ -34,6 +34,8 @@ pub enum Step {
     Done(Done),
     /// It takes a while.
     Work(Work),
+    /// It came too often: the answer, and the way out for who keeps on.
+    Limited(Vec<u8>, End),
 }
 
 /// Does a command, as far as that goes without waiting.
@@ -43,7 +45,13 @@ pub fn begin(gateway: &Arc<Gateway>, client: &Client, session: &mut Session, tex
         Ok(command) => run(gateway, client, session, reference.clone(), command),
         Err(problem) => Err(problem),
     };
-    step.unwrap_or_else(|problem| Step::Done(Done::Answer(refuse(gateway, reference, &problem))))
+    step.unwrap_or_else(|problem| {
+        let answer = refuse(gateway, reference, &problem);
+        if problem.code == Code::RateLimited {
+            return Step::Limited(answer, problem.into());
+        }
+        Step::Done(Done::Answer(answer))
+    })
 }
 
 /// The answer to a frame that is no command.
@@ -158,6 +166,9 @@ fn publish(
         payload,
         key,
     };
+    let limited = |refused| Problem::from(refused).about(&channel);
+    let counted = gateway.limits.publish(user, client.address, 1);
+    counted.map_err(limited)?;
     let gateway = Arc::clone(gateway);
     Ok(Step::Work(Box::pin(async move {
         Done::Answer(match gateway.bus.publish(&channel, &draft).await {

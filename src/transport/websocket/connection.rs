@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Opening;
 use super::commands::{self, Done, Step, Work};
+use super::patience::Patience;
 use super::readable::Readable;
 use super::socket::{Gone, Incoming, Socket};
 use crate::attachments::Attachment;
@@ -30,6 +31,7 @@ pub struct Connection<S> {
     session: Session,
     work: Option<Work>,
     readable: Readable,
+    patience: Patience,
     /// True between a ping and the check of its answer.
     pinged: bool,
 }
@@ -81,6 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             session,
             work: None,
             readable,
+            patience: Patience::new(),
             pinged: false,
         });
         connection.push_welcome();
@@ -97,7 +100,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn serve(&mut self) -> Way {
         loop {
             match poll_fn(|cx| self.poll_wake(cx)).await {
-                Ok(Wake::Incoming(incoming)) => self.take(incoming),
+                Ok(Wake::Incoming(incoming)) => {
+                    if let Err(end) = self.take(incoming) {
+                        return Way::Told(end);
+                    }
+                }
                 Ok(Wake::Done(done)) => self.push_done(done),
                 Ok(Wake::Heartbeat(beats)) => {
                     if let Err(end) = self.beat(beats) {
@@ -157,7 +164,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn take(&mut self, incoming: Incoming) {
+    /// Does what a client says. Who is told to wait and keeps on has to go.
+    fn take(&mut self, incoming: Incoming) -> Result<(), End> {
         match incoming {
             Incoming::Text(text) => {
                 match commands::begin(
@@ -168,6 +176,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 ) {
                     Step::Done(done) => self.push_done(done),
                     Step::Work(work) => self.work = Some(work),
+                    Step::Limited(answer, end) => {
+                        self.socket.push_json(&answer);
+                        if !self.patience.bears(self.gateway.limits.refusals_max()) {
+                            return Err(end);
+                        }
+                    }
                 }
             }
             Incoming::Binary(_) => {
@@ -176,6 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Incoming::Control => {}
         }
+        Ok(())
     }
 
     /// Notices a client that is not there any more, and pings one that is.

@@ -9,6 +9,7 @@ mod frames;
 mod handshake;
 mod inbound;
 mod outbound;
+mod patience;
 mod readable;
 mod socket;
 

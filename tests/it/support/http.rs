@@ -7,7 +7,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::within;
 
@@ -75,6 +75,15 @@ pub async fn open(
     within(&format!("{method} {target}"), sender.send_request(request))
         .await
         .expect("an answer")
+}
+
+/// A connection from one of this machine's addresses, such as 127.0.0.2.
+pub async fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind((source, 0).into())
+        .expect("an address of this machine");
+    socket.connect(address).await.expect("the gateway listens")
 }
 
 /// Sends a request and reads the whole answer.

@@ -20,10 +20,15 @@ pub struct Ws {
 
 impl Ws {
     pub async fn open(address: SocketAddr, target: &str) -> Self {
-        let url = format!("ws://{address}{target}");
         let stream = TcpStream::connect(address)
             .await
             .expect("the gateway listens");
+        Self::over(stream, address, target).await
+    }
+
+    /// Opens over a connection that is there.
+    pub async fn over(stream: TcpStream, address: SocketAddr, target: &str) -> Self {
+        let url = format!("ws://{address}{target}");
         let request = url.as_str().into_client_request().expect("a URL");
         let opened = within(
             &format!("the handshake of {url}"),
