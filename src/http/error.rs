@@ -43,8 +43,16 @@ pub fn response_with(problem: &Problem, published: Option<&serde_json::Value>) -
             HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64),
         );
     }
-    if matches!(problem.code, Code::Unauthorized | Code::TokenExpired) {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    // RFC 6750, section 3.
+    match problem.code {
+        Code::Unauthorized => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Code::TokenExpired => {
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        _ => {}
     }
     response
 }

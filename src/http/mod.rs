@@ -1,7 +1,9 @@
 //! From a request to its answer: let in, find the endpoint, do it, say what the browser may see.
 
+mod access;
 mod body;
 mod cors;
+mod credentials;
 mod door;
 mod error;
 mod ops;
@@ -88,11 +90,18 @@ fn dispatch(gateway: &Arc<Gateway>, parts: Parts, body: Incoming) -> Handled {
                 publish::publish(&gateway, parts, body).await
             }));
         }
+        Endpoint::Ticket => {
+            let gateway = Arc::clone(gateway);
+            return Handled::Later(Box::pin(async move {
+                access::ticket(&gateway, parts, body).await
+            }));
+        }
+        Endpoint::Disconnect => access::disconnect(gateway, &parts),
         Endpoint::History => history_page(gateway, &parts),
         Endpoint::Transports => ops::transports(gateway),
         Endpoint::Health => ops::health(),
         Endpoint::Ready => ops::ready(gateway),
-        Endpoint::Metrics => metrics(gateway),
+        Endpoint::Metrics => metrics(gateway, &parts),
     })
 }
 
@@ -126,9 +135,10 @@ fn endpoint(gateway: &Gateway, parts: &Parts) -> Result<Endpoint, Box<Response<B
 fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
     let page = || {
         let (request, user) = route::history(parts, route_limits(gateway))?;
+        let credential = credentials::read(parts)?;
         gateway
             .auth
-            .principal(user)?
+            .principal(credential.as_ref(), user)?
             .may(Action::Subscribe, &request.channel)?;
         Ok(history::read(
             &gateway.bus,
@@ -148,12 +158,8 @@ fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
     }
 }
 
-fn metrics(gateway: &Gateway) -> Response<Body> {
-    match gateway
-        .auth
-        .principal(None)
-        .and_then(|principal| principal.must_be_admin())
-    {
+fn metrics(gateway: &Gateway, parts: &Parts) -> Response<Body> {
+    match access::must_be_admin(gateway, parts) {
         Ok(()) => ops::metrics(gateway),
         Err(problem) => error::response(&problem),
     }

@@ -7,19 +7,21 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
-use crate::auth::{Action, Principal};
+use crate::attachments::Attachment;
+use crate::auth::{Action, Credential, Principal};
+use crate::bus::PublicId;
 use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::transport::poll::{self, Answer, Looked};
 use crate::transport::sse::{self, SseStream};
 use crate::transport::websocket::{self, Agreement, Opening};
-use crate::transport::{Client, Transport};
+use crate::transport::{Client, Transport, holder};
 
 use super::Handled;
 use super::body::Body;
 use super::route::{Attach, Poll};
-use super::{error, etag, page_response, route, route_limits};
+use super::{credentials, error, etag, page_response, route, route_limits};
 
 /// Tells a proxy not to hold an event stream back.
 const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -67,9 +69,10 @@ fn upgrade(
 
 fn open_websocket(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Opening, Problem> {
     let attach = route::websocket(parts, route_limits(gateway))?;
-    let principal = authorize(gateway, &attach)?;
-    let attachment = gateway.attachments.enter(Transport::WebSocket)?;
+    let credential = credentials::read_websocket(parts)?;
+    let principal = authorize(gateway, credential, &attach)?;
     let client = Client::new(principal, attach.session);
+    let attachment = enter(gateway, Transport::WebSocket, &client)?;
     Ok(Opening {
         client,
         attachment,
@@ -111,15 +114,20 @@ fn refuse_stream(gateway: &Gateway, problem: Problem) -> Response<Body> {
 fn open_sse(
     gateway: &Arc<Gateway>,
     parts: &Parts,
-) -> Result<(Client, crate::attachments::Attachment, Attach), Problem> {
+) -> Result<(Client, Attachment, Attach), Problem> {
     let mut attach = route::sse(parts, route_limits(gateway))?;
-    let principal = authorize(gateway, &attach)?;
-    let attachment = gateway.attachments.enter(Transport::Sse)?;
-    Ok((
-        Client::new(principal, attach.session.take()),
-        attachment,
-        attach,
-    ))
+    let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
+    let client = Client::new(principal, attach.session.take());
+    let attachment = enter(gateway, Transport::Sse, &client)?;
+    Ok((client, attachment, attach))
+}
+
+/// Takes a place. What an administrator revoked between the look at the credentials and this is seen here; what is revoked
+/// from now on ends the attachment.
+fn enter(gateway: &Gateway, transport: Transport, client: &Client) -> Result<Attachment, Problem> {
+    let attachment = gateway.attachments.enter(transport, client.holder())?;
+    gateway.auth.check(&client.principal)?;
+    Ok(attachment)
 }
 
 fn event_stream(body: Body) -> Response<Body> {
@@ -158,8 +166,11 @@ fn open_poll(gateway: &Gateway, parts: &Parts) -> Result<poll::Request, Problem>
         wait,
         known,
     } = route::poll(parts, route_limits(gateway))?;
-    authorize(gateway, &attach)?;
+    let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
+    let session = attach.session.as_ref();
+    let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));
     Ok(poll::Request {
+        holder: holder(&principal, public_id),
         channels: attach.channels,
         starts: attach.starts,
         budget: gateway.page_budget(limit),
@@ -169,8 +180,13 @@ fn open_poll(gateway: &Gateway, parts: &Parts) -> Result<poll::Request, Problem>
 }
 
 /// Rights are all or nothing: one channel refused refuses the request.
-fn authorize(gateway: &Gateway, attach: &Attach) -> Result<Principal, Problem> {
-    let principal = gateway.auth.principal(attach.user.clone())?;
+fn authorize(
+    gateway: &Gateway,
+    credential: Option<Credential>,
+    attach: &Attach,
+) -> Result<Principal, Problem> {
+    let user = attach.user.clone();
+    let principal = gateway.auth.principal(credential.as_ref(), user)?;
     for channel in &attach.channels {
         principal.may(Action::Subscribe, channel)?;
     }

@@ -1,5 +1,6 @@
 //! Who is at the other end of a stream.
 
+use crate::attachments::Holder;
 use crate::auth::Principal;
 use crate::bus::{PublicId, SessionId};
 
@@ -20,5 +21,20 @@ impl Client {
             public_id: PublicId::of(principal.user.as_ref(), &session),
             principal,
         }
+    }
+
+    /// As whom it takes a place among the attachments.
+    pub fn holder(&self) -> Holder {
+        holder(&self.principal, Some(self.public_id))
+    }
+}
+
+/// As whom somebody takes a place among the attachments.
+pub fn holder(principal: &Principal, public_id: Option<PublicId>) -> Holder {
+    Holder {
+        user: principal.user.clone(),
+        public_id,
+        token_id: principal.token_id().cloned(),
+        ends_at_s: principal.ends_at_s(),
     }
 }

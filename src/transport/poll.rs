@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::attachments::Attachment;
+use crate::attachments::{Attachment, Holder};
 use crate::bus::{Batch, Budget, ChannelName, Item, Position, Reader, Start, cursor};
 use crate::code::Code;
 use crate::gateway::Gateway;
@@ -30,6 +30,8 @@ pub struct Request {
     pub wait: Duration,
     /// Where the client says it stands already.
     pub known: Option<Vec<Start>>,
+    /// Who waits.
+    pub holder: Holder,
 }
 
 /// The answer of a poll.
@@ -109,6 +111,7 @@ pub fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Looked, Problem>
         starts,
         budget,
         wait,
+        holder,
         ..
     } = request;
     let (positions, batch) = look(gateway, &channels, &starts, budget);
@@ -122,7 +125,7 @@ pub fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Looked, Problem>
         );
         return Ok(Looked::Found(found));
     }
-    let attachment = gateway.attachments.enter(Transport::LongPoll)?;
+    let attachment = gateway.attachments.enter(Transport::LongPoll, holder)?;
     // The look pinned every `now`, so what was published since is not missed.
     let starts = positions.into_iter().map(Start::After).collect();
     Ok(Looked::Waits(Waiting {
@@ -149,8 +152,8 @@ impl Waiting {
             Err(_) => Batch::default(),
             Ok(Err(end)) => {
                 self.attachment.ended(end.code);
-                // The client comes back by itself, and learns then where to: an empty page is answer enough.
-                if end.code != Code::Shutdown {
+                // The client comes back by itself, and learns then what to do: an empty page is answer enough.
+                if !matches!(end.code, Code::Shutdown | Code::TokenExpired) {
                     return Err(end.into());
                 }
                 Batch::default()

@@ -17,4 +17,5 @@ mod pages;
 mod publishing;
 mod refusals;
 mod support;
+mod tokens;
 mod websocket;

@@ -20,19 +20,31 @@ pub struct Ws {
 
 impl Ws {
     pub async fn open(address: SocketAddr, target: &str) -> Self {
+        Self::with(address, target, &[]).await.0
+    }
+
+    /// Opens with more header fields, and returns those of the answer, too.
+    pub async fn with(
+        address: SocketAddr,
+        target: &str,
+        headers: &[(&'static str, &str)],
+    ) -> (Self, http::HeaderMap) {
         let url = format!("ws://{address}{target}");
         let stream = TcpStream::connect(address)
             .await
             .expect("the gateway listens");
-        let request = url.as_str().into_client_request().expect("a URL");
+        let mut request = url.as_str().into_client_request().expect("a URL");
+        for (name, value) in headers {
+            let value = value.parse().expect("a header");
+            request.headers_mut().insert(*name, value);
+        }
         let opened = within(
             &format!("the handshake of {url}"),
             client_async(request, stream),
         )
         .await;
-        Self {
-            stream: opened.expect("an upgrade").0,
-        }
+        let (stream, response) = opened.expect("an upgrade");
+        (Self { stream }, response.headers().clone())
     }
 
     /// Opens, and reads `welcome`.
