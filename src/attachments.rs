@@ -1,16 +1,17 @@
 //! Who is attached: every WebSocket, SSE stream and long poll that waits, counted, bounded, kept alive and ended from here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use slab::Slab;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::bus::{Beats, Signal};
+use crate::bus::{Beats, PublicId, Signal, UserName};
 use crate::code::{Code, End};
 use crate::config::Timeouts;
-use crate::limits::{AttachmentPlace, Counted, Holder, Limits, Refused};
+use crate::limits::{Account, AttachmentPlace, Counted, Limits, Refused};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::transport::Transport;
@@ -29,6 +30,8 @@ struct Table {
     /// The slot whose heartbeat was last. Newcomers join it, because it is the one with the longest time ahead.
     slot: usize,
     count: usize,
+    /// When attachments end by themselves, in seconds since 1970, the next one first.
+    ends: BTreeSet<(u64, Place)>,
     /// Set when the gateway goes down: newcomers are turned away, with a delay up to this.
     draining: Option<Duration>,
 }
@@ -37,6 +40,33 @@ struct Table {
 struct Attached {
     signal: Arc<Signal>,
     transport: Transport,
+    holder: Holder,
+}
+
+/// Who holds a place, and until when.
+#[derive(Debug, Clone, Default)]
+pub struct Holder {
+    /// Who; nobody in particular if absent.
+    pub user: Option<UserName>,
+    /// What everybody may see of the session, if it has an id.
+    pub public_id: Option<PublicId>,
+    /// The `jti` of the token.
+    pub token_id: Option<Arc<str>>,
+    /// When the attachment ends with its token, in seconds since 1970.
+    pub ends_at_s: Option<u64>,
+    /// On whose account it is counted.
+    pub account: Account,
+}
+
+/// Whose attachments an administrator ends.
+#[derive(Debug, Clone, Copy)]
+pub enum Whom<'a> {
+    /// A user's.
+    User(&'a UserName),
+    /// A session's, by its public id.
+    Session(&'a str),
+    /// Those of a token, by its `jti`.
+    Token(&'a str),
 }
 
 /// A place among the attachments, given back when it is dropped.
@@ -51,7 +81,7 @@ pub struct Attachment {
     code: Code,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     slot: usize,
     key: usize,
@@ -63,6 +93,8 @@ const SLOTS: usize = 16;
 const TICK_MIN: Duration = Duration::from_millis(1);
 /// How many attachments are looked at under one lock.
 const LOOKED_AT_MAX: usize = 1024;
+/// Between two looks for tokens that have run out.
+const ENDS_LOOK: Duration = Duration::from_secs(1);
 /// How often a batch is ended when the gateway goes down.
 const DRAIN_TICK: Duration = Duration::from_millis(100);
 /// The least that a batch ends.
@@ -89,7 +121,7 @@ impl Attachments {
         holder: Holder,
     ) -> Result<Attachment, Problem> {
         self.table.lock().check_draining()?;
-        let counted = self.limits.attach(holder)?;
+        let counted = self.limits.attach(holder.account.clone())?;
         let attachments_max = self.limits.attachments_max();
         let signal = Arc::new(Signal::default());
         let mut table = self.table.lock();
@@ -101,6 +133,7 @@ impl Attachments {
         let place = table.insert(Attached {
             signal: Arc::clone(&signal),
             transport,
+            holder,
         });
         drop(table);
         let metrics = self.metrics.transport(transport);
@@ -119,7 +152,63 @@ impl Attachments {
 
     /// Keeps WebSockets and event streams alive, without an end: one timer for all of them. A ping comes at least every
     /// `heartbeat_s`, and the check of its answer at least `pong_s` later.
+    ///
+    /// Whose token has run out is ended from here, too.
     pub async fn keep_alive(&self, timeouts: &Timeouts) {
+        tokio::join!(self.beat_on(timeouts), self.end_with_tokens());
+    }
+
+    /// Ends attachments with their tokens, a second late at most. Between two looks there is no timer.
+    async fn end_with_tokens(&self) {
+        loop {
+            sleep(ENDS_LOOK).await;
+            // A clock before 1970 ends nobody.
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            let now_s = since.map_or(0, |since| since.as_secs());
+            loop {
+                let ended = self.take_ended(now_s);
+                if ended.is_empty() {
+                    break;
+                }
+                for signal in ended {
+                    signal.end(token_expired());
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Some of those whose token has run out, each of them once.
+    fn take_ended(&self, now_s: u64) -> Vec<Arc<Signal>> {
+        let mut table = self.table.lock();
+        let mut signals = Vec::new();
+        while signals.len() < LOOKED_AT_MAX
+            && table.ends.first().is_some_and(|(end, _)| *end <= now_s)
+        {
+            let Some((_, place)) = table.ends.pop_first() else {
+                break;
+            };
+            let attached = table.slots[place.slot].get(place.key);
+            signals.extend(attached.map(|attached| Arc::clone(&attached.signal)));
+        }
+        signals
+    }
+
+    /// Ends the attachments of a user, a session or a token, and says how many there were.
+    pub fn end(&self, whom: Whom, end: &End) -> usize {
+        let signals: Vec<Arc<Signal>> = {
+            let table = self.table.lock();
+            let all = table.slots.iter().flatten();
+            all.filter(|(_, attached)| whom.is(&attached.holder))
+                .map(|(_, attached)| Arc::clone(&attached.signal))
+                .collect()
+        };
+        // Who is on the way out already does not count.
+        let ended = signals.iter().filter(|signal| signal.end(end.clone()));
+        ended.count()
+    }
+
+    async fn beat_on(&self, timeouts: &Timeouts) {
         let tick = (timeouts.heartbeat_s.duration() / SLOTS as u32).max(TICK_MIN);
         let answer_ticks = timeouts.pong_s.duration().div_duration_f64(tick).ceil() as usize;
         // Two at least: after a pause of the whole process the first tick comes at once, and answers may lie unread.
@@ -219,18 +308,42 @@ impl Table {
     fn insert(&mut self, attached: Attached) -> Place {
         self.count += 1;
         let slot = self.slot;
+        let ends_at_s = attached.holder.ends_at_s;
         let key = self.slots[slot].insert(attached);
-        Place { slot, key }
+        let place = Place { slot, key };
+        self.ends.extend(ends_at_s.map(|end| (end, place)));
+        place
     }
 
     fn remove(&mut self, place: Place) {
         self.count -= 1;
         let slot = &mut self.slots[place.slot];
-        slot.remove(place.key);
+        let attached = slot.remove(place.key);
+        if let Some(end) = attached.holder.ends_at_s {
+            self.ends.remove(&(end, place));
+        }
         if slot.is_empty() {
             // A crowd that left must not leave its places behind.
             slot.shrink_to_fit();
         }
+    }
+}
+
+impl Whom<'_> {
+    fn is(self, holder: &Holder) -> bool {
+        match self {
+            Self::User(user) => holder.user.as_ref() == Some(user),
+            Self::Session(id) => holder.public_id.as_ref().map(PublicId::as_str) == Some(id),
+            Self::Token(id) => holder.token_id.as_deref() == Some(id),
+        }
+    }
+}
+
+/// What a client is told whose token has run out.
+fn token_expired() -> End {
+    End {
+        message: Some("the token has run out (exp): come back with a new one".into()),
+        ..End::from(Code::TokenExpired)
     }
 }
 
@@ -247,6 +360,21 @@ impl Attachment {
     /// The signal that wakes and ends this attachment's session.
     pub fn signal(&self) -> &Arc<Signal> {
         &self.signal
+    }
+
+    /// Goes on with a new token.
+    pub fn renew(&self, token_id: Option<Arc<str>>, ends_at_s: Option<u64>) {
+        let mut table = self.attachments.table.lock();
+        let table = &mut *table;
+        // The place is ours until we are dropped.
+        if let Some(attached) = table.slots[self.place.slot].get_mut(self.place.key) {
+            if let Some(end) = attached.holder.ends_at_s {
+                table.ends.remove(&(end, self.place));
+            }
+            attached.holder.token_id = token_id;
+            attached.holder.ends_at_s = ends_at_s;
+            table.ends.extend(ends_at_s.map(|end| (end, self.place)));
+        }
     }
 
     /// Notes the way out, for the count of endings. `normal` is assumed.
@@ -378,6 +506,45 @@ mod tests {
                 .all(|(beats, _)| *beats == Beats::PING)
         );
         assert_eq!(heard(&poll, 2 * HEARTBEAT).await, []);
+    }
+
+    fn until(ends_at_s: u64) -> Holder {
+        Holder {
+            user: UserName::parse("bob").ok(),
+            ends_at_s: Some(ends_at_s),
+            ..Holder::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attachment_ends_with_its_token_and_not_before() {
+        let attachments = nobody_yet();
+        let enter = |end| attachments.enter(Transport::Sse, until(end)).unwrap();
+        let (early, late, renewed) = (enter(100), enter(200), enter(100));
+        renewed.renew(None, Some(201));
+        drop(enter(50));
+        assert_eq!(attachments.take_ended(99).len(), 0);
+        let ended = attachments.take_ended(100);
+        assert!(ended.len() == 1 && Arc::ptr_eq(&ended[0], early.signal()));
+        assert_eq!(attachments.take_ended(100).len(), 0);
+        assert_eq!(attachments.take_ended(200).len(), 1);
+        drop((early, late, renewed));
+        assert!(attachments.table.lock().ends.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_administrator_ends_those_of_one_user() {
+        let attachments = nobody_yet();
+        let bob = attachments.enter(Transport::Sse, until(9)).unwrap();
+        let other = attachments
+            .enter(Transport::Sse, Holder::default())
+            .unwrap();
+        let user = UserName::parse("bob").unwrap();
+        let end = End::from(Code::Disconnected);
+        assert_eq!(attachments.end(Whom::User(&user), &end), 1);
+        assert_eq!(attachments.end(Whom::Session(""), &end), 0);
+        assert!(bob.signal.take(&mut Marks::default()).is_err());
+        assert!(other.signal.take(&mut Marks::default()).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tokio_util::task::TaskTracker;
 
 use crate::attachments::Attachments;
-use crate::auth::Auth;
+use crate::auth::{Auth, KeyError};
 use crate::broker::{Broker, Memory};
 use crate::bus::{Bounds, Budget, Bus, Retention, Store};
 use crate::code::{Code, End};
@@ -44,14 +44,17 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway with the memory broker.
-    pub fn new(config: Config) -> Self {
+    ///
+    /// # Errors
+    /// [`KeyError`] for keys of `auth` that cannot be used.
+    pub fn new(config: Config) -> Result<Self, KeyError> {
         let store = Arc::new(Store::new(bounds(&config)));
         let broker = Broker::Memory(Memory::new(Arc::clone(&store)));
         let metrics = Arc::new(Metrics::default());
         let limits = Arc::new(Limits::new(&config));
-        Self {
+        Ok(Self {
             bus: Bus::new(store, broker),
-            auth: Auth::new(&config.auth),
+            auth: Auth::new(&config.auth)?,
             attachments: Arc::new(Attachments::new(Arc::clone(&limits), Arc::clone(&metrics))),
             limits,
             metrics,
@@ -60,7 +63,7 @@ impl Gateway {
             draining: AtomicBool::new(false),
             cut: Switch::default(),
             config,
-        }
+        })
     }
 
     /// Says to who asks that it goes down; clients are served as before.

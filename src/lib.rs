@@ -8,6 +8,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 pub mod code;
 pub mod peer;
 pub mod problem;
+pub mod secret;
 
 pub mod broker;
 pub mod bus;

@@ -42,7 +42,12 @@ pub fn check(data: &[u8]) {
             let in_range = |limit| (1..=LIMITS.page_messages_max).contains(&limit);
             assert!(limit.is_none_or(in_range), "{limit:?}");
         }
-        Ok(Command::Subscribe { .. } | Command::Unsubscribe { .. } | Command::Ping) => {}
+        Ok(
+            Command::Subscribe { .. }
+            | Command::Unsubscribe { .. }
+            | Command::Refresh { .. }
+            | Command::Ping,
+        ) => {}
         Err(problem) => {
             assert!(REFUSALS.contains(&problem.code), "{problem:?}");
             assert!(!problem.message.is_empty());

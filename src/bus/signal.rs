@@ -57,10 +57,16 @@ impl Beats {
 }
 
 impl Signal {
-    /// Ends the session. The first end counts.
-    pub fn end(&self, end: End) {
-        self.pending.lock().end.get_or_insert_with(|| Box::new(end));
+    /// Ends the session. The first end counts, and says so by true.
+    pub fn end(&self, end: End) -> bool {
+        let is_first = {
+            let mut pending = self.pending.lock();
+            let is_first = pending.end.is_none();
+            pending.end.get_or_insert_with(|| Box::new(end));
+            is_first
+        };
         self.waker.wake();
+        is_first
     }
 
     /// Says what is due.

@@ -4,12 +4,14 @@ mod certs;
 mod publish;
 mod serve;
 mod subscribe;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::Auth;
 use crate::config::load::{self, ConfigError};
 use crate::config::{Config, reference};
 
@@ -47,6 +49,8 @@ enum Command {
     },
     /// Make certificates for trying out TLS: an authority, and a server certificate that it signed.
     Certs(certs::CertsArgs),
+    /// Print a token, signed with the configured secret or a private key.
+    Token(token::TokenArgs),
     /// Publish a message.
     Publish(publish::PublishArgs),
     /// Print the messages of channels, one JSON object a line.
@@ -131,6 +135,7 @@ pub fn main() -> ExitCode {
         }
         Command::CheckConfig { args, .. } => with_config(&args, print_config),
         Command::Certs(args) => report(certs::run(&args)),
+        Command::Token(args) => token::run(args),
         Command::Publish(args) => report(publish::run(&args)),
         Command::Subscribe(args) => report(subscribe::run(&args)),
     }
@@ -147,6 +152,11 @@ fn with_config(args: &ConfigArgs, run: impl FnOnce(Config) -> ExitCode) -> ExitC
 }
 
 fn print_config(config: Config) -> ExitCode {
+    // The keys are part of what can be used.
+    if let Err(error) = Auth::new(&config.auth) {
+        eprintln!("everyway: {error}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
     match toml::to_string_pretty(&config) {
         Ok(text) => {
             print!("{text}");

@@ -15,21 +15,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::transport::Transport;
 
-/// Defines a section: a struct that refuses unknown keys, its defaults, and the documentation of each key.
+/// Defines a section: a struct that refuses unknown keys, its defaults, and the documentation of each key. What stands
+/// after `with` is a section of its own, and no key.
 macro_rules! section {
     ($(#[doc = $about:literal])+ $name:ident at $path:literal {
         $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr,)+
-    }) => {
+    }
+    $(with { $($(#[doc = $inner_doc:literal])+ $inner:ident: $inner_type:ty = $inner_default:expr,)+ })?) => {
         $(#[doc = $about])+
         #[derive(Debug, Clone, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct $name {
             $($(#[doc = $doc])+ pub $field: $type,)+
+            $($($(#[doc = $inner_doc])+ pub $inner: $inner_type,)+)?
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $($field: $default,)+ }
+                Self { $($field: $default,)+ $($($inner: $inner_default,)+)? }
             }
         }
 
@@ -40,6 +43,10 @@ macro_rules! section {
         }
     };
 }
+
+mod auth;
+
+pub use auth::{Algorithm, Anonymous, ApiKey, Auth};
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]
@@ -95,25 +102,6 @@ section! {
         /// limits and logs, and `X-Forwarded-Proto` says whether it is encrypted. From anybody else these headers are
         /// ignored.
         trusted_proxies: Vec<Network> = Vec::new(),
-    }
-}
-
-/// Who may do what.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// Rights of clients without credentials. Absent: open mode, with every right, on loopback addresses only.
-    pub anonymous: Option<Anonymous>,
-}
-
-section! {
-    /// Rights of clients without credentials.
-    Anonymous at "auth.anonymous." {
-        /// Channels that anybody may subscribe to: literal names, or prefixes that end in `*`. Setting any key of this
-        /// section ends the open mode and allows addresses other than loopback.
-        subscribe: Vec<String> = Vec::new(),
-        /// Channels that anybody may publish to, written the same way.
-        publish: Vec<String> = Vec::new(),
     }
 }
 
@@ -307,6 +295,7 @@ impl Config {
         let sections = [
             Server::KEYS,
             Tls::KEYS,
+            Auth::KEYS,
             Anonymous::KEYS,
             History::KEYS,
             Limits::KEYS,
@@ -469,16 +458,7 @@ impl Config {
         if transports.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("server.transports: a transport is named twice".to_owned());
         }
-        let anonymous = self.auth.anonymous.iter();
-        let mut patterns =
-            anonymous.flat_map(|rights| rights.subscribe.iter().chain(&rights.publish));
-        if let Some(pattern) = patterns.find(|pattern| !is_pattern(pattern)) {
-            return bad(
-                "auth.anonymous",
-                pattern,
-                "a channel's name, or the beginning of one and *",
-            );
-        }
+        self.auth.check()?;
         match tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("log.filter: {error}")),
@@ -499,9 +479,4 @@ fn is_origin(text: &str) -> bool {
     matches!(scheme, "http" | "https")
         && !host.is_empty()
         && !host.contains(['/', '?', '#', '@', ' ', ','])
-}
-
-fn is_pattern(text: &str) -> bool {
-    let prefix = text.strip_suffix('*').unwrap_or(text);
-    (prefix.is_empty() && text == "*") || crate::bus::name::ChannelName::parse(prefix).is_ok()
 }

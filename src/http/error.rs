@@ -47,8 +47,16 @@ pub fn response_with(problem: &Problem, published: Option<&serde_json::Value>) -
     if let Some(standing) = &problem.standing {
         standing::tell(headers, standing);
     }
-    if matches!(problem.code, Code::Unauthorized | Code::TokenExpired) {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    // RFC 6750, section 3.
+    match problem.code {
+        Code::Unauthorized => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Code::TokenExpired => {
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        _ => {}
     }
     response
 }

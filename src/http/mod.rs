@@ -1,7 +1,9 @@
 //! From a request to its answer: let in, find the endpoint, do it, say what the browser may see.
 
+mod access;
 mod body;
 mod cors;
+mod credentials;
 mod discard;
 mod door;
 mod error;
@@ -133,11 +135,17 @@ fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) ->
             let publishing = async move { publish::publish(&gateway, peer, parts, body).await };
             return Handled::Later(Box::pin(publishing.in_current_span()));
         }
+        Endpoint::Ticket => {
+            let gateway = Arc::clone(gateway);
+            let issuing = async move { access::ticket(&gateway, parts, body).await };
+            return Handled::Later(Box::pin(issuing.in_current_span()));
+        }
+        Endpoint::Disconnect => access::disconnect(gateway, &parts),
         Endpoint::History => history_page(gateway, &parts),
         Endpoint::Transports => ops::transports(gateway),
         Endpoint::Health => ops::health(),
         Endpoint::Ready => ops::ready(gateway),
-        Endpoint::Metrics => metrics(gateway),
+        Endpoint::Metrics => metrics(gateway, &parts),
     })
 }
 
@@ -171,9 +179,10 @@ fn endpoint(gateway: &Gateway, parts: &Parts) -> Result<Endpoint, Box<Response<B
 fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
     let page = || {
         let (request, user) = route::history(parts, route_limits(gateway))?;
+        let credential = credentials::read(parts)?;
         gateway
             .auth
-            .principal(user)?
+            .principal(credential.as_ref(), user)?
             .may(Action::Subscribe, &request.channel)?;
         Ok(history::read(
             &gateway.bus,
@@ -193,12 +202,8 @@ fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
     }
 }
 
-fn metrics(gateway: &Gateway) -> Response<Body> {
-    match gateway
-        .auth
-        .principal(None)
-        .and_then(|principal| principal.must_be_admin())
-    {
+fn metrics(gateway: &Gateway, parts: &Parts) -> Response<Body> {
+    match access::must_be_admin(gateway, parts) {
         Ok(()) => ops::metrics(gateway),
         Err(problem) => error::response(&problem),
     }

@@ -19,7 +19,7 @@ use crate::protocol::payload;
 use super::body::Body;
 use super::discard::discard;
 use super::ops::json_response;
-use super::{error, route, standing};
+use super::{credentials, error, route, standing};
 
 /// Publishes a body to the channels of the request. Everything is checked before anything is published.
 pub async fn publish(
@@ -71,7 +71,9 @@ async fn prepare(
         return Err(gateway.going_down().into());
     }
     let request = route::publish(&parts, super::route_limits(gateway))?;
-    let principal = gateway.auth.principal(request.user)?;
+    let credential = credentials::read(&parts)?;
+    let principal = gateway.auth.principal(credential.as_ref(), request.user)?;
+    let sender = principal.sender(request.from)?;
     for channel in &request.channels {
         principal.may(Action::Publish, channel)?;
     }
@@ -79,9 +81,9 @@ async fn prepare(
     let payload = payload::read_body(request.kind, &body, gateway.config.limits.message_bytes_max)?;
     let key = request
         .key
-        .map(|key| payload::key(principal.user.as_ref(), &key, &payload));
+        .map(|key| payload::key(sender.as_ref(), &key, &payload));
     let draft = Draft {
-        from: payload::sender(principal.user.as_ref()),
+        from: payload::sender(sender.as_ref()),
         payload,
         key,
     };
@@ -95,7 +97,7 @@ async fn prepare(
 }
 
 /// Reads a body within its bounds. One that says it is too large is refused before it is read.
-async fn read(
+pub(super) async fn read(
     gateway: &Gateway,
     parts: &Parts,
     body: &mut Incoming,

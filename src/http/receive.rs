@@ -7,7 +7,9 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
-use crate::auth::{Action, Principal};
+use crate::attachments::Attachment;
+use crate::auth::{Action, Credential, Principal};
+use crate::bus::PublicId;
 use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::peer::Peer;
@@ -15,12 +17,12 @@ use crate::problem::Problem;
 use crate::transport::poll::{self, Answer, Looked};
 use crate::transport::sse::{self, SseStream};
 use crate::transport::websocket::{self, Agreement, Opening};
-use crate::transport::{Client, Transport};
+use crate::transport::{Client, Transport, holder};
 
 use super::Handled;
 use super::body::Body;
 use super::route::{Attach, Poll};
-use super::{error, etag, page_response, route, route_limits};
+use super::{credentials, error, etag, page_response, route, route_limits};
 
 /// Tells a proxy not to hold an event stream back.
 const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -75,10 +77,10 @@ fn upgrade(
 
 fn open_websocket(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Result<Opening, Problem> {
     let attach = route::websocket(parts, route_limits(gateway))?;
-    let principal = authorize(gateway, &attach)?;
-    let holder = gateway.limits.holder(principal.user.as_ref(), peer.address);
-    let attachment = gateway.attachments.enter(Transport::WebSocket, holder)?;
+    let credential = credentials::read_websocket(parts)?;
+    let principal = authorize(gateway, credential, &attach)?;
     let client = Client::new(principal, peer.address, attach.session);
+    let attachment = enter(gateway, Transport::WebSocket, &client)?;
     Ok(Opening {
         client,
         attachment,
@@ -121,16 +123,21 @@ fn open_sse(
     gateway: &Arc<Gateway>,
     peer: Peer,
     parts: &Parts,
-) -> Result<(Client, crate::attachments::Attachment, Attach), Problem> {
+) -> Result<(Client, Attachment, Attach), Problem> {
     let mut attach = route::sse(parts, route_limits(gateway))?;
-    let principal = authorize(gateway, &attach)?;
-    let holder = gateway.limits.holder(principal.user.as_ref(), peer.address);
-    let attachment = gateway.attachments.enter(Transport::Sse, holder)?;
-    Ok((
-        Client::new(principal, peer.address, attach.session.take()),
-        attachment,
-        attach,
-    ))
+    let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
+    let client = Client::new(principal, peer.address, attach.session.take());
+    let attachment = enter(gateway, Transport::Sse, &client)?;
+    Ok((client, attachment, attach))
+}
+
+/// Takes a place. What an administrator revoked between the look at the credentials and this is seen here; what is revoked
+/// from now on ends the attachment.
+fn enter(gateway: &Gateway, transport: Transport, client: &Client) -> Result<Attachment, Problem> {
+    let holder = client.holder(&gateway.limits);
+    let attachment = gateway.attachments.enter(transport, holder)?;
+    gateway.auth.check(&client.principal)?;
+    Ok(attachment)
 }
 
 fn event_stream(body: Body) -> Response<Body> {
@@ -169,9 +176,14 @@ fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Reque
         wait,
         known,
     } = route::poll(parts, route_limits(gateway))?;
-    let principal = authorize(gateway, &attach)?;
+    let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
+    let session = attach.session.as_ref();
+    let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));
+    let account = gateway
+        .limits
+        .account(principal.user.as_ref(), peer.address);
     Ok(poll::Request {
-        holder: gateway.limits.holder(principal.user.as_ref(), peer.address),
+        holder: holder(&principal, public_id, account),
         channels: attach.channels,
         starts: attach.starts,
         budget: gateway.page_budget(limit),
@@ -181,8 +193,13 @@ fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Reque
 }
 
 /// Rights are all or nothing: one channel refused refuses the request.
-fn authorize(gateway: &Gateway, attach: &Attach) -> Result<Principal, Problem> {
-    let principal = gateway.auth.principal(attach.user.clone())?;
+fn authorize(
+    gateway: &Gateway,
+    credential: Option<Credential>,
+    attach: &Attach,
+) -> Result<Principal, Problem> {
+    let user = attach.user.clone();
+    let principal = gateway.auth.principal(credential.as_ref(), user)?;
     for channel in &attach.channels {
         principal.may(Action::Subscribe, channel)?;
     }

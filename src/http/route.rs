@@ -26,6 +26,10 @@ pub enum Endpoint {
     Publish,
     /// A page of history.
     History,
+    /// A ticket for a URL.
+    Ticket,
+    /// End the attachments of somebody.
+    Disconnect,
     /// Which transports there are.
     Transports,
     /// Liveness.
@@ -55,6 +59,8 @@ impl Endpoint {
             "/v1/echo" => Self::Echo,
             "/v1/publish" => Self::Publish,
             "/v1/history" => Self::History,
+            "/v1/ticket" => Self::Ticket,
+            "/v1/disconnect" => Self::Disconnect,
             "/v1/transports" => Self::Transports,
             "/healthz" => Self::Health,
             "/readyz" => Self::Ready,
@@ -68,7 +74,7 @@ impl Endpoint {
         match self {
             Self::Receive(Transport::WebSocket) | Self::Echo => GET_CONNECT,
             Self::Receive(_) | Self::History => GET,
-            Self::Publish => POST,
+            Self::Publish | Self::Ticket | Self::Disconnect => POST,
             Self::Transports | Self::Health | Self::Ready | Self::Metrics => GET_HEAD,
         }
     }
@@ -118,6 +124,8 @@ pub struct Publish {
     pub channels: Vec<ChannelName>,
     /// The name that the client chose.
     pub user: Option<UserName>,
+    /// The name to publish under; for API keys that may choose it.
+    pub from: Option<UserName>,
     /// The idempotency key.
     pub key: Option<String>,
     /// What kind of body follows.
@@ -189,6 +197,7 @@ pub fn publish(parts: &Parts, limits: RouteLimits) -> Result<Publish, Problem> {
     Ok(Publish {
         channels: channels(&query, 1, limits.channels_max)?,
         user: user(&query)?,
+        from: query.single("from")?.map(UserName::parse).transpose()?,
         key: header(&parts.headers, "idempotency-key")?
             .map(parse_key)
             .transpose()?,

@@ -37,7 +37,7 @@ pub enum Publisher {
 
 /// On whose account an attachment goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holder {
+pub struct Account {
     /// The address, unless it is exempt.
     pub address: Option<AddressKey>,
     /// The user, if there is one.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use governor::clock::MonotonicClock;
 use http::HeaderMap;
-pub use key::{AddressKey, Holder, Publisher};
+pub use key::{Account, AddressKey, Publisher};
 pub use rate::Rate;
 pub use refused::{Counted, Refused};
 pub use standing::Standing;
@@ -119,8 +119,8 @@ impl Limits {
     }
 
     /// On whose account an attachment goes.
-    pub fn holder(&self, user: Option<&UserName>, address: IpAddr) -> Holder {
-        Holder {
+    pub fn account(&self, user: Option<&UserName>, address: IpAddr) -> Account {
+        Account {
             address: self.rules.load().address(address),
             user: user.cloned(),
         }
@@ -130,14 +130,14 @@ impl Limits {
     ///
     /// # Errors
     /// [`Refused::Wait`] if there were too many lately, [`Refused::Full`] if there are too many now.
-    pub fn attach(self: &Arc<Self>, holder: Holder) -> Result<AttachmentPlace, Refused> {
+    pub fn attach(self: &Arc<Self>, account: Account) -> Result<AttachmentPlace, Refused> {
         let rules = self.rules.load();
         // Each part of the place is given back by itself if a later one is refused.
         let mut place = AttachmentPlace {
             limits: Arc::clone(self),
-            holder: Holder::default(),
+            account: Account::default(),
         };
-        if let Some(key) = holder.address {
+        if let Some(key) = account.address {
             rules.attach.take(&key, NonZeroU32::MIN)?;
             if !self
                 .by_address
@@ -145,13 +145,13 @@ impl Limits {
             {
                 return Err(Refused::Full(Counted::ByAddress));
             }
-            place.holder.address = Some(key);
+            place.account.address = Some(key);
         }
-        if let Some(user) = holder.user {
+        if let Some(user) = account.user {
             if !self.by_user.enter(&user, rules.attachments_per_user_max) {
                 return Err(Refused::Full(Counted::ByUser));
             }
-            place.holder.user = Some(user);
+            place.account.user = Some(user);
         }
         Ok(place)
     }
@@ -283,15 +283,15 @@ impl Drop for SocketPlace {
 #[derive(Debug)]
 pub struct AttachmentPlace {
     limits: Arc<Limits>,
-    holder: Holder,
+    account: Account,
 }
 
 impl Drop for AttachmentPlace {
     fn drop(&mut self) {
-        if let Some(key) = &self.holder.address {
+        if let Some(key) = &self.account.address {
             self.limits.by_address.leave(key);
         }
-        if let Some(user) = &self.holder.user {
+        if let Some(user) = &self.account.user {
             self.limits.by_user.leave(user);
         }
     }

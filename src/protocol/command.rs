@@ -9,6 +9,7 @@ use crate::bus::name::KEY_BYTES_MAX;
 use crate::bus::{ChannelName, Cursor, Payload, Start};
 use crate::code::Code;
 use crate::problem::Problem;
+use crate::secret::Secret;
 
 use super::event::Ref;
 use super::payload;
@@ -53,6 +54,11 @@ pub enum Command {
     },
     /// Read a page of history.
     History(HistoryRequest),
+    /// Go on with a new token.
+    Refresh {
+        /// The token.
+        token: Secret,
+    },
     /// Say `pong`.
     Ping,
 }
@@ -124,6 +130,8 @@ struct Fields<'a> {
     limit: Option<u64>,
     #[serde(borrow)]
     order: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
 }
 
 fn even_null<'de, D: serde::Deserializer<'de>>(
@@ -250,12 +258,18 @@ fn parse_fields(fields: &Fields, limits: CommandLimits) -> Result<Command, Probl
             }))
         }
         "ping" => Ok(Command::Ping),
-        "presence" | "send" | "refresh" => Err(Problem::new(
+        "refresh" => match fields.token.as_deref() {
+            Some(token) => Ok(Command::Refresh {
+                token: Secret::new(token),
+            }),
+            None => Err(Problem::bad_request("refresh needs a token")),
+        },
+        "presence" | "send" => Err(Problem::new(
             Code::Unavailable,
             format!("{action} is not available in this version"),
         )),
         _ => Err(Problem::bad_request(
-            "this action is not known: use subscribe, unsubscribe, publish, history or ping",
+            "this action is not known: use subscribe, unsubscribe, publish, history, refresh or ping",
         )),
     }
 }
@@ -358,6 +372,12 @@ mod tests {
                 order: Order::Descending
             }))
         );
+        assert_eq!(
+            command(r#"{"action":"refresh","token":"x"}"#),
+            Ok(Command::Refresh {
+                token: Secret::new("x")
+            })
+        );
         assert_eq!(command(r#"{"action":"ping"}"#), Ok(Command::Ping));
     }
 
@@ -432,7 +452,8 @@ mod tests {
                 Code::Unavailable,
             ),
             (r#"{"action":"presence","channel":"a"}"#, Code::Unavailable),
-            (r#"{"action":"refresh","token":"x"}"#, Code::Unavailable),
+            (r#"{"action":"refresh"}"#, Code::BadRequest),
+            (r#"{"action":"refresh","token":1}"#, Code::BadRequest),
         ];
         for (text, code) in cases {
             assert_eq!(command(text), Err(code), "{text}");

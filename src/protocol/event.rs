@@ -68,6 +68,18 @@ pub enum Event<'a> {
         reference: Option<Ref>,
         /// The channel that is read no more.
         channel: &'a str,
+        /// Why, if nobody asked for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<&'a str>,
+    },
+    /// Answer to `refresh`.
+    Refreshed {
+        /// The command's `ref`.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<Ref>,
+        /// The seconds that are left of the new token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_in_s: Option<u64>,
     },
     /// Answer to `publish`.
     Published {

@@ -68,10 +68,12 @@ impl Server {
     /// Opens the ports.
     ///
     /// # Errors
-    /// [`StartError::Config`] before any port is open if open mode would be reachable from elsewhere,
+    /// [`StartError::Config`] before any port is open if keys cannot be used or open mode would be reachable from elsewhere,
     /// [`StartError::Listen`] if an address cannot be listened on.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let gateway = Arc::new(Gateway::new(config));
+        let gateway = Gateway::new(config);
+        let gateway = gateway.map_err(|error| StartError::Config(error.to_string()))?;
+        let gateway = Arc::new(gateway);
         let server = &gateway.config.server;
         let plain = resolve(&gateway, "server.listen", &server.listen).await?;
         let encrypted = resolve(&gateway, "server.tls_listen", &server.tls_listen).await?;
@@ -291,7 +293,8 @@ async fn resolve(
     match elsewhere {
         Some(address) if gateway.auth.is_open() => Err(StartError::Config(format!(
             "{key}: {address} can be reached from elsewhere, and without credentials everybody may do \
-             everything: set auth.anonymous.subscribe and auth.anonymous.publish to say what everybody may do, \
+             everything: set auth.secret_file or another source of keys, or auth.anonymous.subscribe and \
+             auth.anonymous.publish to say what everybody may do, \
              or listen on 127.0.0.1"
         ))),
         Some(address) if gateway.config.server.echo => Err(StartError::Config(format!(

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::attachments::Attachment;
+use crate::attachments::{Attachment, Holder};
 use crate::bus::{Batch, Budget, ChannelName, Item, Position, Reader, Start, cursor};
 use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::history::split;
-use crate::limits::Holder;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::protocol::page::Page;
@@ -153,8 +152,8 @@ impl Waiting {
             Err(_) => Batch::default(),
             Ok(Err(end)) => {
                 self.attachment.ended(end.code);
-                // The client comes back by itself, and learns then where to: an empty page is answer enough.
-                if end.code != Code::Shutdown {
+                // The client comes back by itself, and learns then what to do: an empty page is answer enough.
+                if !matches!(end.code, Code::Shutdown | Code::TokenExpired) {
                     return Err(end.into());
                 }
                 Batch::default()

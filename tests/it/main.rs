@@ -20,4 +20,5 @@ mod publishing;
 mod refusals;
 mod support;
 mod tls;
+mod tokens;
 mod websocket;

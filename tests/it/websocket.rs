@@ -115,7 +115,7 @@ async fn bad_commands_are_answered_and_the_connection_stays() {
             "{\"action\":\"send\",\"to\":\"bob\",\"data\":1}",
             "unavailable",
         ),
-        ("{\"action\":\"refresh\",\"token\":\"x\"}", "unavailable"),
+        ("{\"action\":\"refresh\",\"token\":\"x\"}", "bad_request"),
     ] {
         ws.send(text).await;
         let answer = ws.json().await;

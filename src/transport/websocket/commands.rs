@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::attachments::Attachment;
 use crate::auth::Action;
 use crate::broker::PublishError;
 use crate::bus::{ChannelName, Draft, Payload, Position, Start};
@@ -13,6 +14,7 @@ use crate::problem::Problem;
 use crate::protocol::command::{self, Command, Request};
 use crate::protocol::event::{ChannelPosition, Event, Ref};
 use crate::protocol::payload;
+use crate::secret::Secret;
 use crate::session::{Joined, Session};
 use crate::transport::Client;
 
@@ -24,6 +26,8 @@ pub type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 pub enum Done {
     /// An answer.
     Answer(Vec<u8>),
+    /// An answer, and the channels that are read no more: told after it.
+    Refreshed(Vec<Vec<u8>>),
     /// A subscription to take in, then to answer.
     Joined(Option<Ref>, ChannelName, Joined),
 }
@@ -39,9 +43,23 @@ pub enum Step {
 }
 
 /// Does a command, as far as that goes without waiting.
-pub fn begin(gateway: &Arc<Gateway>, client: &Client, session: &mut Session, text: &str) -> Step {
+pub fn begin(
+    gateway: &Arc<Gateway>,
+    client: &mut Client,
+    attachment: &Attachment,
+    session: &mut Session,
+    text: &str,
+) -> Step {
     let Request { reference, command } = command::parse(text, gateway.command_limits());
     let step = match command {
+        Ok(Command::Refresh { token }) => refresh(
+            gateway,
+            client,
+            attachment,
+            session,
+            reference.clone(),
+            token,
+        ),
         Ok(command) => run(gateway, client, session, reference.clone(), command),
         Err(problem) => Err(problem),
     };
@@ -92,6 +110,7 @@ fn run(
                 Event::Unsubscribed {
                     reference,
                     channel: channel.as_str(),
+                    code: None,
                 }
                 .to_json(),
             ))
@@ -115,8 +134,55 @@ fn run(
                 .for_each(|gap| gateway.metrics.count_gap(gap.lost.reason));
             Ok(answer(page.json))
         }
+        // It changes who the client is, and is done by `refresh`.
+        Command::Refresh { .. } => Err(Problem::bad_request("refresh stands for itself")),
         Command::Ping => Ok(answer(Event::Pong { reference }.to_json())),
     }
+}
+
+/// Goes on with a new token, whose rights count from here on.
+fn refresh(
+    gateway: &Gateway,
+    client: &mut Client,
+    attachment: &Attachment,
+    session: &mut Session,
+    reference: Option<Ref>,
+    token: Secret,
+) -> Result<Step, Problem> {
+    let principal = gateway.auth.refresh(&client.principal, token)?;
+    attachment.renew(principal.token_id().cloned(), principal.ends_at_s());
+    // As at the beginning: what was revoked before the renewal is seen here, what is revoked after it ends the attachment.
+    if let Err(problem) = gateway.auth.check(&principal) {
+        let old = &client.principal;
+        attachment.renew(old.token_id().cloned(), old.ends_at_s());
+        return Err(problem);
+    }
+    client.principal = principal;
+    let expires_in_s = client.principal.expires_in_s();
+    let refreshed = Event::Refreshed {
+        reference,
+        expires_in_s,
+    };
+    let mut told = vec![refreshed.to_json()];
+    for channel in lost(client, session) {
+        session.unsubscribe(&channel);
+        let unsubscribed = Event::Unsubscribed {
+            reference: None,
+            channel: channel.as_str(),
+            code: Some(Code::Forbidden.as_str()),
+        };
+        told.push(unsubscribed.to_json());
+    }
+    Ok(Step::Done(Done::Refreshed(told)))
+}
+
+/// The channels that the client is subscribed to and may not be.
+fn lost(client: &Client, session: &Session) -> Vec<ChannelName> {
+    let channels = session.readers().map(|reader| &reader.name);
+    channels
+        .filter(|channel| client.principal.may(Action::Subscribe, channel).is_err())
+        .cloned()
+        .collect()
 }
 
 fn subscribe(

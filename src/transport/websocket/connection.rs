@@ -170,7 +170,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Incoming::Text(text) => {
                 match commands::begin(
                     &self.gateway,
-                    &self.client,
+                    &mut self.client,
+                    &self.attachment,
                     &mut self.session,
                     text.as_str(),
                 ) {
@@ -209,6 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn push_done(&mut self, done: Done) {
         match done {
             Done::Answer(json) => self.socket.push_json(&json),
+            Done::Refreshed(told) => told.iter().for_each(|json| self.socket.push_json(json)),
             Done::Joined(reference, channel, joined) => {
                 // The answer is queued before the session reads again, so it comes before the channel's messages.
                 let position = self.session.add(joined);

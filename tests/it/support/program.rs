@@ -46,6 +46,13 @@ impl Program {
         }
     }
 
+    /// All that it printed so far, once `wanted` is part of it.
+    pub async fn printed_with(&self, wanted: &str) -> String {
+        let is_there = async || self.printed.lock().contains(wanted);
+        super::until(wanted, is_there).await;
+        self.printed.lock().clone()
+    }
+
     /// The next line, nothing at the end.
     pub async fn line(&mut self) -> Option<String> {
         match tokio::time::timeout(SOON, self.lines.recv()).await {

@@ -20,24 +20,45 @@ pub struct Ws {
 
 impl Ws {
     pub async fn open(address: SocketAddr, target: &str) -> Self {
+        Self::with(address, target, &[]).await.0
+    }
+
+    /// Opens with more header fields, and returns those of the answer, too.
+    pub async fn with(
+        address: SocketAddr,
+        target: &str,
+        headers: &[(&'static str, &str)],
+    ) -> (Self, http::HeaderMap) {
         let stream = TcpStream::connect(address)
             .await
             .expect("the gateway listens");
-        Self::over(stream, address, target).await
+        Self::begin(stream, address, target, headers).await
     }
 
     /// Opens over a connection that is there.
     pub async fn over(stream: TcpStream, address: SocketAddr, target: &str) -> Self {
+        Self::begin(stream, address, target, &[]).await.0
+    }
+
+    async fn begin(
+        stream: TcpStream,
+        address: SocketAddr,
+        target: &str,
+        headers: &[(&'static str, &str)],
+    ) -> (Self, http::HeaderMap) {
         let url = format!("ws://{address}{target}");
-        let request = url.as_str().into_client_request().expect("a URL");
+        let mut request = url.as_str().into_client_request().expect("a URL");
+        for (name, value) in headers {
+            let value = value.parse().expect("a header");
+            request.headers_mut().insert(*name, value);
+        }
         let opened = within(
             &format!("the handshake of {url}"),
             client_async(request, stream),
         )
         .await;
-        Self {
-            stream: opened.expect("an upgrade").0,
-        }
+        let (stream, response) = opened.expect("an upgrade");
+        (Self { stream }, response.headers().clone())
     }
 
     /// Opens, and reads `welcome`.

@@ -1,0 +1,246 @@
+//! What credentials are checked with: read from files at the start, and again on a reload. It never changes; a reload
+//! makes a new one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+
+use super::api_key::ApiKey;
+use super::pattern::Patterns;
+use super::principal::Grant;
+use super::token::{Rules, Verifier};
+use crate::config;
+
+/// The most keys in all: a token without a `kid` is tried with each of them.
+const KEYS_MAX: usize = 64;
+/// The shortest secret, in bytes: as long as the shortest hash (RFC 7518, section 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+/// The largest file of keys.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Keys that cannot be used. The text names the setting and says what to do; it never holds what a file holds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(String);
+
+impl KeyError {
+    pub(super) fn new(setting: &str, what: impl std::fmt::Display) -> Self {
+        Self(format!("{setting}: {what}"))
+    }
+}
+
+/// Everything that decides who somebody is.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub verifiers: Vec<Verifier>,
+    pub api_keys: Vec<ApiKey>,
+    /// The rights of those without credentials, if there may be any.
+    pub anonymous: Option<Arc<Grant>>,
+    /// True if nothing is configured.
+    pub is_open: bool,
+    pub rules: Rules,
+    pub ticket_life: Duration,
+    pub tickets_max: usize,
+    pub revocations_max: usize,
+}
+
+impl Keys {
+    /// Reads all keys.
+    pub fn read(config: &config::Auth) -> Result<Self, KeyError> {
+        let rules = Rules::new(config);
+        let verifiers = verifiers(config, &rules)?;
+        let is_open =
+            verifiers.is_empty() && config.api_keys.is_empty() && config.anonymous.is_none();
+        let api_keys = config.api_keys.iter().map(ApiKey::new);
+        let bad_hash = || KeyError::new("auth.api_keys", "sha256 has 64 hex digits");
+        Ok(Self {
+            verifiers,
+            api_keys: api_keys.collect::<Option<_>>().ok_or_else(bad_hash)?,
+            anonymous: anonymous(config, is_open),
+            is_open,
+            rules,
+            ticket_life: config.ticket_s.duration(),
+            tickets_max: config.tickets_max,
+            revocations_max: config.revocations_max,
+        })
+    }
+}
+
+impl Rules {
+    pub(super) fn new(config: &config::Auth) -> Self {
+        let set = |text: &String| (!text.is_empty()).then(|| text.clone());
+        Self {
+            issuer: set(&config.issuer),
+            audience: set(&config.audience),
+            user_claim: config.user_claim.clone(),
+        }
+    }
+}
+
+fn anonymous(config: &config::Auth, is_open: bool) -> Option<Arc<Grant>> {
+    let grant = match &config.anonymous {
+        Some(rights) => {
+            let parse = |texts: &[String]| Patterns::parse(texts.iter().map(String::as_str), None);
+            Grant {
+                subscribe: parse(&rights.subscribe),
+                publish: parse(&rights.publish),
+                ..Grant::default()
+            }
+        }
+        None if is_open => Grant {
+            subscribe: Patterns::everything(),
+            publish: Patterns::everything(),
+            send: Patterns::everything(),
+            admin: true,
+            ..Grant::default()
+        },
+        None => return None,
+    };
+    Some(Arc::new(grant))
+}
+
+fn verifiers(config: &config::Auth, rules: &Rules) -> Result<Vec<Verifier>, KeyError> {
+    let mut verifiers = Vec::new();
+    if !config.secret_file.is_empty() {
+        let secret = read_secret(&config.secret_file)?;
+        let key = DecodingKey::from_secret(&secret);
+        let algorithms = algorithms_for("auth.secret_file", config, AlgorithmFamily::Hmac)?;
+        verifiers.push(Verifier::new(key, None, algorithms, rules));
+    }
+    for path in &config.pem_files {
+        let key = read_pem(path)?;
+        let algorithms = algorithms_for("auth.pem_files", config, key.family())?;
+        verifiers.push(Verifier::new(key, None, algorithms, rules));
+    }
+    if !config.jwks_file.is_empty() {
+        let text = read_file("auth.jwks_file", &config.jwks_file)?;
+        let found = read_jwks(&text, config, rules);
+        verifiers.extend(found.map_err(|what| KeyError::new("auth.jwks_file", what))?);
+    }
+    if verifiers.len() > KEYS_MAX {
+        let what = format!("there are more than {KEYS_MAX} keys: remove those that are not in use");
+        return Err(KeyError::new("auth", what));
+    }
+    Ok(verifiers)
+}
+
+/// The secret for HMAC.
+pub(super) fn read_secret(path: &str) -> Result<Vec<u8>, KeyError> {
+    const SETTING: &str = "auth.secret_file";
+    let mut secret = read_file(SETTING, path)?;
+    if secret.ends_with(b"\n") {
+        secret.pop();
+    }
+    if secret.len() < SECRET_BYTES_MIN {
+        let what = format!(
+            "{path} has less than {SECRET_BYTES_MIN} bytes: make one with openssl rand -hex 32"
+        );
+        return Err(KeyError::new(SETTING, what));
+    }
+    Ok(secret)
+}
+
+fn read_pem(path: &str) -> Result<DecodingKey, KeyError> {
+    const SETTING: &str = "auth.pem_files";
+    let text = read_file(SETTING, path)?;
+    let is_private = text.windows(11).any(|window| window == b"PRIVATE KEY");
+    if is_private {
+        let what = format!(
+            "{path} holds a private key: give the public one, openssl pkey -in FILE -pubout"
+        );
+        return Err(KeyError::new(SETTING, what));
+    }
+    let key = DecodingKey::from_rsa_pem(&text)
+        .or_else(|_| DecodingKey::from_ec_pem(&text))
+        .or_else(|_| DecodingKey::from_ed_pem(&text));
+    let what = || format!("{path} is no public key in PEM, of RSA, P-256 or Ed25519");
+    key.map_err(|_| KeyError::new(SETTING, what()))
+}
+
+pub(super) fn read_file(setting: &str, path: &str) -> Result<Vec<u8>, KeyError> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| KeyError::new(setting, format!("cannot read {path}: {error}")))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(KeyError::new(setting, format!("{path} is too large")));
+    }
+    Ok(bytes)
+}
+
+/// The keys of a set that can be used.
+fn read_jwks(
+    text: &[u8],
+    config: &config::Auth,
+    rules: &Rules,
+) -> Result<Vec<Verifier>, &'static str> {
+    let set: JwkSet = serde_json::from_slice(text)
+        .map_err(|_| "this is no JSON Web Key Set: expected {\"keys\":[…]} of RFC 7517")?;
+    let usable = |jwk: &Jwk| {
+        let algorithms = jwk_algorithms(jwk, config);
+        let key = DecodingKey::from_jwk(jwk).ok()?;
+        let id = jwk.common.key_id.clone();
+        (!algorithms.is_empty()).then(|| Verifier::new(key, id, algorithms, rules))
+    };
+    let verifiers: Vec<Verifier> = set.keys.iter().filter_map(usable).collect();
+    match verifiers.len() {
+        0 => Err("the set has no key that auth.algorithms can use"),
+        1..=KEYS_MAX => Ok(verifiers),
+        _ => Err("the set has more than 64 keys"),
+    }
+}
+
+/// What a key of a set is for: what its type can do and the configuration allows, less if the key says so.
+fn jwk_algorithms(jwk: &Jwk, config: &config::Auth) -> Vec<Algorithm> {
+    let family = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => AlgorithmFamily::Rsa,
+        AlgorithmParameters::OctetKey(_) => AlgorithmFamily::Hmac,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            AlgorithmFamily::Ec
+        }
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            AlgorithmFamily::Ed
+        }
+        _ => return Vec::new(),
+    };
+    if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
+        return Vec::new();
+    }
+    let said = jwk.common.key_algorithm;
+    let mut algorithms = allowed(config, family);
+    algorithms.retain(|algorithm| said.is_none_or(|said| said == (*algorithm).into()));
+    algorithms
+}
+
+fn algorithms_for(
+    setting: &str,
+    config: &config::Auth,
+    family: AlgorithmFamily,
+) -> Result<Vec<Algorithm>, KeyError> {
+    let algorithms = allowed(config, family);
+    if algorithms.is_empty() {
+        let what =
+            "auth.algorithms names none that this key is for: add one, such as HS256 for a secret";
+        return Err(KeyError::new(setting, what));
+    }
+    Ok(algorithms)
+}
+
+fn allowed(config: &config::Auth, family: AlgorithmFamily) -> Vec<Algorithm> {
+    let algorithms = config.algorithms.iter().copied().map(algorithm);
+    algorithms
+        .filter(|algorithm| algorithm.family() == family)
+        .collect()
+}
+
+pub(super) fn algorithm(configured: config::Algorithm) -> Algorithm {
+    match configured {
+        config::Algorithm::HS256 => Algorithm::HS256,
+        config::Algorithm::HS384 => Algorithm::HS384,
+        config::Algorithm::HS512 => Algorithm::HS512,
+        config::Algorithm::RS256 => Algorithm::RS256,
+        config::Algorithm::PS256 => Algorithm::PS256,
+        config::Algorithm::ES256 => Algorithm::ES256,
+        config::Algorithm::EdDSA => Algorithm::EdDSA,
+    }
+}

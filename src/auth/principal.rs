@@ -1,0 +1,172 @@
+//! Somebody, with their rights.
+
+use std::sync::Arc;
+
+use super::clock::unix_now_s;
+use super::pattern::Patterns;
+use crate::bus::{ChannelName, UserName};
+use crate::code::Code;
+use crate::problem::Problem;
+
+/// What somebody wants to do with a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Read it: subscribe, poll, history.
+    Subscribe,
+    /// Write to it.
+    Publish,
+}
+
+/// Somebody, with their rights. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// Who; nobody in particular if absent.
+    pub user: Option<UserName>,
+    grant: Arc<Grant>,
+    /// The channels of the ticket that was used, sorted.
+    only: Option<Arc<[ChannelName]>>,
+}
+
+/// What a credential grants.
+#[derive(Debug, Default)]
+pub(super) struct Grant {
+    pub subscribe: Patterns,
+    pub publish: Patterns,
+    pub send: Patterns,
+    pub admin: bool,
+    /// May publish under any name.
+    pub any_sender: bool,
+    /// JSON that presence shows.
+    pub info: Option<Box<str>>,
+    /// The token's `jti`.
+    pub token_id: Option<Arc<str>>,
+    pub life: Option<Life>,
+}
+
+/// How long a token is good for, in seconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
+    /// Its `exp`.
+    pub expires_s: u64,
+    /// The first second in which it is refused.
+    pub refused_s: u64,
+}
+
+impl Principal {
+    pub(super) fn new(user: Option<UserName>, grant: Arc<Grant>) -> Self {
+        Self {
+            user,
+            grant,
+            only: None,
+        }
+    }
+
+    /// The same, without rights to other channels and without those of an administrator.
+    pub(super) fn restricted(mut self, mut channels: Vec<ChannelName>) -> Self {
+        channels.sort_unstable();
+        self.only = Some(channels.into());
+        self
+    }
+
+    /// Checks a right.
+    ///
+    /// # Errors
+    /// `forbidden`, with the channel and the rule.
+    pub fn may(&self, action: Action, channel: &ChannelName) -> Result<(), Problem> {
+        let (patterns, verb) = match action {
+            Action::Subscribe => (&self.grant.subscribe, "subscribe to"),
+            Action::Publish => (&self.grant.publish, "publish to"),
+        };
+        let refused = |message: String| Problem::new(Code::Forbidden, message).about(channel);
+        if action == Action::Publish && channel.is_written_by_server() {
+            let message = "only the server writes to presence channels: publish to another one";
+            return Err(refused(message.to_owned()));
+        }
+        let is_listed = |only: &Arc<[ChannelName]>| only.binary_search(channel).is_ok();
+        if !self.only.as_ref().is_none_or(is_listed) {
+            let message = "the ticket was not made for this channel: get one that names it";
+            return Err(refused(message.to_owned()));
+        }
+        if patterns.match_channel(channel.as_str()) {
+            Ok(())
+        } else {
+            Err(refused(format!("you may not {verb} this channel")))
+        }
+    }
+
+    /// Checks the right to send to a user.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn may_send(&self, to: &UserName) -> Result<(), Problem> {
+        if self.only.is_none() && self.grant.send.match_name(to.as_str()) {
+            return Ok(());
+        }
+        let message = "you may not send to this user";
+        Err(Problem::new(Code::Forbidden, message))
+    }
+
+    /// Checks that this is an administrator.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn must_be_admin(&self) -> Result<(), Problem> {
+        if self.grant.admin && self.only.is_none() {
+            return Ok(());
+        }
+        let message = "this is for administrators: use a token or an API key with admin";
+        Err(Problem::new(Code::Forbidden, message))
+    }
+
+    /// The name under which to publish: the one that was asked for, or the principal's own.
+    ///
+    /// # Errors
+    /// `forbidden` for all but API keys that may use any name.
+    pub fn sender(&self, from: Option<UserName>) -> Result<Option<UserName>, Problem> {
+        match from {
+            None => Ok(self.user.clone()),
+            Some(from) if self.grant.any_sender && self.only.is_none() => Ok(Some(from)),
+            Some(_) => {
+                let message = "from= is for API keys with from = true: leave it out";
+                Err(Problem::new(Code::Forbidden, message))
+            }
+        }
+    }
+
+    /// What presence shows of the user: JSON.
+    pub fn info(&self) -> Option<&str> {
+        self.grant.info.as_deref()
+    }
+
+    /// The `jti` of the token.
+    pub fn token_id(&self) -> Option<&Arc<str>> {
+        self.grant.token_id.as_ref()
+    }
+
+    /// The first second since 1970 in which the token is refused; nothing if the rights do not end.
+    pub fn ends_at_s(&self) -> Option<u64> {
+        self.grant.life.map(|life| life.refused_s)
+    }
+
+    /// The seconds that are left of the token; nothing if the rights do not end.
+    pub fn expires_in_s(&self) -> Option<u64> {
+        let life = self.grant.life?;
+        Some(life.expires_s.saturating_sub(unix_now_s()))
+    }
+
+    /// Checks that the token has not run out since it was read.
+    pub(super) fn must_be_alive(&self) -> Result<(), Problem> {
+        match self.ends_at_s() {
+            Some(ends_at_s) if ends_at_s <= unix_now_s() => Err(expired()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the holder of a token that has run out is told.
+pub(super) fn expired() -> Problem {
+    Problem::new(
+        Code::TokenExpired,
+        "the token has run out (exp): get a new one",
+    )
+}

@@ -1,0 +1,128 @@
+//! Who gets in and who is thrown out: tickets, and what administrators do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::body::Body;
+use super::discard::discard;
+use super::ops::json_response;
+use super::query::Query;
+use super::{credentials, error, publish};
+use crate::attachments::Whom;
+use crate::auth::Revoked;
+use crate::bus::{ChannelName, UserName};
+use crate::code::{Code, End};
+use crate::gateway::Gateway;
+use crate::problem::Problem;
+
+/// The longest time that something may be revoked for, in seconds: a year. A token that is good for longer is one to change
+/// the key for.
+const REVOKE_S_MAX: u64 = 366 * 86_400;
+
+/// `POST /v1/ticket`.
+pub async fn ticket(gateway: &Gateway, parts: Parts, mut body: Incoming) -> Response<Body> {
+    match issue(gateway, &parts, &mut body).await {
+        Ok(json) => json_response(StatusCode::OK, json),
+        Err(problem) => {
+            discard(&mut body, parts.version).await;
+            error::response(&problem)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct TicketRequest {
+    channels: Vec<String>,
+}
+
+async fn issue(gateway: &Gateway, parts: &Parts, body: &mut Incoming) -> Result<String, Problem> {
+    let credential = credentials::read(parts)?;
+    let principal = gateway.auth.principal(credential.as_ref(), None)?;
+    let body = publish::read(gateway, parts, body).await?;
+    let wanted: TicketRequest = serde_json::from_slice(&body).map_err(|_| {
+        Problem::new(
+            Code::BadJson,
+            "the body is the channels that the ticket is for: {\"channels\":[\"news\"]}",
+        )
+    })?;
+    let channels_max = gateway.config.limits.channels_max;
+    if !(1..=channels_max).contains(&wanted.channels.len()) {
+        let message = format!("a ticket is for 1 to {channels_max} channels");
+        return Err(Problem::bad_request(message));
+    }
+    let channels = wanted.channels.iter();
+    let channels = channels.map(|name| ChannelName::parse(name));
+    let channels = channels.collect::<Result<_, _>>()?;
+    let (ticket, life) = gateway.auth.issue_ticket(&principal, channels)?;
+    // Rounded down, so that nobody comes too late.
+    let expires_in_s = life.as_secs();
+    Ok(json!({"ticket": ticket.reveal(), "expires_in_s": expires_in_s}).to_string())
+}
+
+/// `POST /v1/disconnect`.
+pub fn disconnect(gateway: &Gateway, parts: &Parts) -> Response<Body> {
+    match must_be_admin(gateway, parts).and_then(|()| end(gateway, parts)) {
+        Ok(ended) => json_response(StatusCode::OK, json!({ "ended": ended }).to_string()),
+        Err(problem) => error::response(&problem),
+    }
+}
+
+/// Revokes before it ends, so that who comes back at once is refused.
+fn end(gateway: &Gateway, parts: &Parts) -> Result<usize, Problem> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let user = query.single("user")?.map(UserName::parse).transpose()?;
+    let (session, token) = (query.single("session")?, query.single("jti")?);
+    let whom = match (&user, session, token) {
+        (Some(user), None, None) => Whom::User(user),
+        (None, Some(session), None) => Whom::Session(session),
+        (None, None, Some(token)) => Whom::Token(token),
+        _ => {
+            let message = "say whom, in one way: user=NAME, session=PUBLIC_ID or jti=TOKEN_ID";
+            return Err(Problem::bad_request(message));
+        }
+    };
+    if let Some(time) = query.single("revoke")?.map(parse_revoke).transpose()? {
+        gateway.auth.revoke(revoked(whom)?, time)?;
+    }
+    let end = End {
+        message: Some("an administrator ended this session".into()),
+        ..End::from(Code::Disconnected)
+    };
+    Ok(gateway.attachments.end(whom, &end))
+}
+
+fn revoked(whom: Whom) -> Result<Revoked, Problem> {
+    match whom {
+        Whom::User(user) => Ok(Revoked::User(user.clone())),
+        Whom::Token(id) => Ok(Revoked::Token(Arc::from(id))),
+        Whom::Session(_) => Err(Problem::bad_request(
+            "revoke= goes with user= or jti=: a session has no credentials of its own",
+        )),
+    }
+}
+
+fn parse_revoke(text: &str) -> Result<Duration, Problem> {
+    let seconds = text.parse().ok();
+    let seconds = seconds.filter(|seconds| (1..=REVOKE_S_MAX).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        Problem::bad_request(format!(
+            "revoke is a number of seconds from 1 to {REVOKE_S_MAX}"
+        ))
+    })
+}
+
+/// Checks that a request is an administrator's.
+///
+/// # Errors
+/// As for any credentials, and `forbidden`.
+pub fn must_be_admin(gateway: &Gateway, parts: &Parts) -> Result<(), Problem> {
+    let credential = credentials::read(parts)?;
+    let principal = gateway.auth.principal(credential.as_ref(), None)?;
+    principal.must_be_admin()
+}
