@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use pin_project_lite::pin_project;
 use tokio_util::task::TaskTracker;
 
@@ -23,8 +24,7 @@ use crate::switch::{Switch, Watch};
 /// A gateway: the bus and everything around it that is not a connection.
 #[derive(Debug)]
 pub struct Gateway {
-    /// How it is set up.
-    pub config: Config,
+    config: ArcSwap<Config>,
     /// Where messages go.
     pub bus: Bus,
     /// Who may do what.
@@ -62,8 +62,25 @@ impl Gateway {
             unready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             cut: Switch::default(),
-            config,
+            config: ArcSwap::from_pointee(config),
         })
+    }
+
+    /// How it is set up now. Ask again each time: it may be reloaded.
+    pub fn config(&self) -> Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    /// Takes over another configuration, with its keys, limits and origins, for requests from now on. Who is attached
+    /// stays. What is read at the start only stays as it was, see [`Config::changed_fixed`].
+    ///
+    /// # Errors
+    /// [`KeyError`]; nothing has changed then.
+    pub fn reload(&self, config: Config) -> Result<(), KeyError> {
+        self.auth.reload(&config.auth)?;
+        self.limits.reload(&config);
+        self.config.store(Arc::new(config));
+        Ok(())
     }
 
     /// Says to who asks that it goes down; clients are served as before.
@@ -80,19 +97,19 @@ impl Gateway {
     pub fn close(&self) {
         self.draining.store(true, Ordering::Release);
         self.attachments
-            .close(self.config.drain.spread_s.duration());
+            .close(self.config().drain.spread_s.duration());
     }
 
     /// Tells attached clients to come back later, a batch at a time. Ready when all were told.
     pub async fn drain(&self) {
-        let drain = &self.config.drain;
+        let drain = self.config().drain.clone();
         let (over, spread) = (drain.over_s.duration(), drain.spread_s.duration());
         self.attachments.drain(over, spread).await;
     }
 
     /// What clients are told while it goes down, each with its own delay.
     pub fn going_down(&self) -> End {
-        End::jittered(Code::Shutdown, self.config.drain.spread_s.duration())
+        End::jittered(Code::Shutdown, self.config().drain.spread_s.duration())
     }
 
     /// True while it goes down.
@@ -116,20 +133,20 @@ impl Gateway {
     /// The bounds that commands are read within.
     pub fn command_limits(&self) -> CommandLimits {
         CommandLimits {
-            message_bytes_max: self.config.limits.message_bytes_max,
-            page_messages_max: self.config.limits.page_messages_max,
+            message_bytes_max: self.config().limits.message_bytes_max,
+            page_messages_max: self.config().limits.page_messages_max,
         }
     }
 
     /// The largest body or frame that can hold a message: base64 is a third longer, and a command has a frame of its own.
     pub fn body_bytes_max(&self) -> usize {
         const AROUND_MESSAGE_BYTES: usize = 4096;
-        self.config.limits.message_bytes_max / 3 * 4 + AROUND_MESSAGE_BYTES
+        self.config().limits.message_bytes_max / 3 * 4 + AROUND_MESSAGE_BYTES
     }
 
     /// How much a page may hold.
     pub fn page_budget(&self, limit: Option<usize>) -> Budget {
-        let limits = &self.config.limits;
+        let limits = &self.config().limits;
         Budget {
             messages: limit.unwrap_or(limits.page_messages),
             bytes: limits.page_bytes_max,

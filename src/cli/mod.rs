@@ -58,7 +58,7 @@ enum Command {
 }
 
 /// Where the configuration comes from: file, then environment, then these flags.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct ConfigArgs {
     /// A configuration file, in TOML.
     #[arg(long, short, value_name = "FILE")]
@@ -122,7 +122,10 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => with_config(&args, serve::run),
+        Command::Serve(args) => {
+            let again = args.clone();
+            with_config(&args, |config| serve::run(config, move || again.load()))
+        }
         Command::CheckConfig {
             reference: true, ..
         } => {

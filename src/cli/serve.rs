@@ -8,15 +8,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::EXIT_CONFIG;
+use crate::config::load::ConfigError;
 use crate::config::{self, Config, LogFormat};
-use crate::server::{Server, StartError};
-use crate::tls::Tls;
+use crate::server::{Reloader, Server, StartError};
 use crate::tls::local::{self, LOCAL_NAMES};
 
 /// Exit status after a second signal, as shells give it.
 const EXIT_INTERRUPTED: i32 = 130;
 
-pub(super) fn run(config: Config) -> ExitCode {
+/// Serves until it is told to stop. `read_again` reads the configuration from where it came.
+pub(super) fn run(
+    config: Config,
+    read_again: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
+) -> ExitCode {
     if let Err(error) = start_log(&config.log) {
         eprintln!("everyway: cannot log: {error}");
         return ExitCode::FAILURE;
@@ -31,7 +35,7 @@ pub(super) fn run(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(config)) {
+    match runtime.block_on(serve(config, read_again)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("everyway: {error}");
@@ -44,7 +48,10 @@ pub(super) fn run(config: Config) -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> Result<(), StartError> {
+async fn serve(
+    config: Config,
+    read_again: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
+) -> Result<(), StartError> {
     // Before the port opens: who sees it open may tell us to stop at once.
     let signals = Signals::listen().map_err(StartError::Signals)?;
     let (format, sockets_max) = (config.log.format, config.limits.sockets_max);
@@ -61,8 +68,8 @@ async fn serve(config: Config) -> Result<(), StartError> {
     for address in server.tls_addresses() {
         tracing::info!(%address, open = server.gateway().auth.is_open(), "listening with TLS");
     }
-    let tls = server.tls().cloned();
-    let stop = signals.told_to_stop(move || reload(tls.as_deref()));
+    let reloader = server.reloader();
+    let stop = signals.told_to_stop(move || reload_from(&reloader, &read_again));
     server.run(stop).await;
     Ok(())
 }
@@ -86,12 +93,22 @@ fn make_certificates(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// SIGHUP: reads again what can be read again. What cannot be used changes nothing.
-fn reload(tls: Option<&Tls>) {
-    match tls.map(Tls::reload) {
-        Some(Ok(())) => tracing::info!("read the certificate again"),
-        Some(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
-        None => tracing::info!("there is nothing to read again"),
+/// SIGHUP: reads settings, keys and certificates again. What cannot be used changes nothing.
+fn reload_from(reloader: &Reloader, read_again: &impl Fn() -> Result<Config, ConfigError>) {
+    let config = match read_again() {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(%error, "nothing was reloaded");
+            return;
+        }
+    };
+    match reloader.reload(config) {
+        Ok(fixed) if fixed.is_empty() => tracing::info!("reloaded"),
+        Ok(fixed) => tracing::warn!(
+            keys = fixed.join(", "),
+            "reloaded, but these need a new start"
+        ),
+        Err(error) => tracing::error!(%error, "nothing was reloaded"),
     }
 }
 

@@ -365,6 +365,49 @@ impl Config {
         self.check_texts()
     }
 
+    /// The keys that are read at the start only and differ in another configuration.
+    pub fn changed_fixed(&self, other: &Self) -> Vec<&'static str> {
+        let (heartbeat, other_heartbeat) = (&self.timeouts, &other.timeouts);
+        let differs = [
+            ("server.listen", self.server.listen != other.server.listen),
+            (
+                "server.tls_listen",
+                self.server.tls_listen != other.server.tls_listen,
+            ),
+            (
+                "tls",
+                format!("{:?}", self.tls) != format!("{:?}", other.tls),
+            ),
+            (
+                "history",
+                format!("{:?}", self.history) != format!("{:?}", other.history),
+            ),
+            (
+                "limits.sockets_max",
+                self.limits.sockets_max != other.limits.sockets_max,
+            ),
+            (
+                "limits.handshakes_max",
+                self.limits.handshakes_max != other.limits.handshakes_max,
+            ),
+            ("timeouts.tls_s", heartbeat.tls_s != other_heartbeat.tls_s),
+            (
+                "timeouts.heartbeat_s",
+                heartbeat.heartbeat_s != other_heartbeat.heartbeat_s,
+            ),
+            (
+                "timeouts.pong_s",
+                heartbeat.pong_s != other_heartbeat.pong_s,
+            ),
+            (
+                "log",
+                format!("{:?}", self.log) != format!("{:?}", other.log),
+            ),
+        ];
+        let changed = differs.into_iter().filter(|(_, differs)| *differs);
+        changed.map(|(key, _)| key).collect()
+    }
+
     /// Checks that settings fit each other.
     fn check_relations(&self) -> Result<(), String> {
         let ordered = [

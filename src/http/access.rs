@@ -51,7 +51,7 @@ async fn issue(gateway: &Gateway, parts: &Parts, body: &mut Incoming) -> Result<
             "the body is the channels that the ticket is for: {\"channels\":[\"news\"]}",
         )
     })?;
-    let channels_max = gateway.config.limits.channels_max;
+    let channels_max = gateway.config().limits.channels_max;
     if !(1..=channels_max).contains(&wanted.channels.len()) {
         let message = format!("a ticket is for 1 to {channels_max} channels");
         return Err(Problem::bad_request(message));

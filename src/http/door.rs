@@ -19,7 +19,7 @@ pub fn admit(gateway: &Gateway, parts: &Parts) -> Result<(), Problem> {
         check_open_mode(parts)?;
     }
     match route::origin(&parts.headers)? {
-        Some(origin) if !is_allowed(origin, &gateway.config.server.origins, host(parts)) => Err(
+        Some(origin) if !is_allowed(origin, &gateway.config().server.origins, host(parts)) => Err(
             forbidden("pages of this origin may not use this gateway: add it to server.origins"),
         ),
         _ => Ok(()),

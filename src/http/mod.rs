@@ -152,8 +152,8 @@ fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) ->
 /// What the request is for, or the answer that refuses it.
 fn endpoint(gateway: &Gateway, parts: &Parts) -> Result<Endpoint, Box<Response<Body>>> {
     let is_on = |endpoint: &Endpoint| match endpoint {
-        Endpoint::Receive(transport) => gateway.config.server.transports.contains(transport),
-        Endpoint::Echo => gateway.config.server.echo,
+        Endpoint::Receive(transport) => gateway.config().server.transports.contains(transport),
+        Endpoint::Echo => gateway.config().server.echo,
         _ => true,
     };
     let Some(endpoint) = Endpoint::at(parts.uri.path()).filter(is_on) else {
@@ -222,7 +222,7 @@ fn etag(cursor: &str) -> HeaderValue {
 }
 
 fn route_limits(gateway: &Gateway) -> RouteLimits {
-    let (limits, timeouts) = (&gateway.config.limits, &gateway.config.timeouts);
+    let (limits, timeouts) = (&gateway.config().limits, &gateway.config().timeouts);
     RouteLimits {
         channels_max: limits.channels_max,
         page_messages_max: limits.page_messages_max,

@@ -55,7 +55,7 @@ struct Offer {
 
 /// Which transports there are, in order of preference, and the limits that a client has to know.
 pub fn transports(gateway: &Gateway) -> Response<Body> {
-    let config = &gateway.config;
+    let config = &gateway.config();
     let offer = |transport: &Transport| Offer {
         name: transport.as_str(),
         url: transport.path(),

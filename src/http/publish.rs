@@ -78,7 +78,11 @@ async fn prepare(
         principal.may(Action::Publish, channel)?;
     }
     let body = read(gateway, &parts, body).await?;
-    let payload = payload::read_body(request.kind, &body, gateway.config.limits.message_bytes_max)?;
+    let payload = payload::read_body(
+        request.kind,
+        &body,
+        gateway.config().limits.message_bytes_max,
+    )?;
     let key = request
         .key
         .map(|key| payload::key(sender.as_ref(), &key, &payload));
@@ -116,7 +120,7 @@ pub(super) async fn read(
     if declared.is_some_and(|declared| declared > bytes_max as u64) {
         return Err(too_large());
     }
-    let wait = gateway.config.timeouts.body_s.duration();
+    let wait = gateway.config().timeouts.body_s.duration();
     let collected = tokio::time::timeout(wait, Limited::new(body, bytes_max).collect()).await;
     match collected {
         Err(_) => Err(Problem::bad_request("the body did not arrive in time")),

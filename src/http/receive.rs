@@ -55,7 +55,7 @@ fn upgrade(
     mut parts: Parts,
     spawn: impl FnOnce(&Parts, OnUpgrade, Option<Agreement>),
 ) -> Response<Body> {
-    let handshake = match websocket::Handshake::read(&parts, gateway.config.websocket.deflate) {
+    let handshake = match websocket::Handshake::read(&parts, gateway.config().websocket.deflate) {
         Ok(handshake) => handshake,
         Err(refusal) => {
             let mut response = error::response(&refusal.problem);
@@ -187,7 +187,7 @@ fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Reque
         channels: attach.channels,
         starts: attach.starts,
         budget: gateway.page_budget(limit),
-        wait: wait.unwrap_or(gateway.config.timeouts.wait_s.duration()),
+        wait: wait.unwrap_or(gateway.config().timeouts.wait_s.duration()),
         known,
     })
 }

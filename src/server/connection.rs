@@ -142,7 +142,7 @@ fn guarded<S>(
     phase: &Arc<Phase>,
     permit: SocketPermit,
 ) -> GuardedIo<S, SocketPermit> {
-    let timeouts = &gateway.config.timeouts;
+    let timeouts = &gateway.config().timeouts;
     let (head_within, stall_after) = (timeouts.head_s.duration(), timeouts.stall_s.duration());
     GuardedIo::new(io, Arc::clone(phase), head_within, stall_after, permit)
 }
@@ -158,8 +158,8 @@ where
     builder
         .timer(TokioTimer::new())
         // hyper's time for a head is also its time between requests; the guard keeps the shorter one for heads.
-        .header_read_timeout(gateway.config.timeouts.idle_s.duration())
-        .max_buf_size(gateway.config.limits.head_bytes_max);
+        .header_read_timeout(gateway.config().timeouts.idle_s.duration())
+        .max_buf_size(gateway.config().limits.head_bytes_max);
     let service = service(gateway, peer, Arc::clone(&phase), closing.clone());
     // Boxed before the block below takes it: a block would hold it twice, as it came and as it runs.
     let mut connection = Box::pin(
@@ -185,8 +185,8 @@ where
 {
     // Many requests come and go at once; HTTP/2 has its own pings.
     phase.multiplexed();
-    let (limits, timeouts) = (&gateway.config.http2, &gateway.config.timeouts);
-    let head_bytes_max = u32::try_from(gateway.config.limits.head_bytes_max).unwrap_or(u32::MAX);
+    let (limits, timeouts) = (&gateway.config().http2, &gateway.config().timeouts);
+    let head_bytes_max = u32::try_from(gateway.config().limits.head_bytes_max).unwrap_or(u32::MAX);
     let (streams, idle_after) = (Streams::new(), timeouts.idle_s.duration());
     let mut builder = http2::Builder::new(Tracked(Arc::clone(&gateway), Arc::clone(&streams)));
     builder
@@ -226,7 +226,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let stall_after = self.0.config.timeouts.stall_s.duration();
+        let stall_after = self.0.config().timeouts.stall_s.duration();
         self.0.spawn(Stream::new(task, stall_after, &self.1));
     }
 }
@@ -339,7 +339,7 @@ fn set_options(stream: &TcpStream, gateway: &Gateway) {
     {
         // A peer that is gone without a word is noticed (RFC 5482), but later than one that takes nothing: that one is
         // told so first, and the system would cut it off at the same time.
-        let timeouts = &gateway.config.timeouts;
+        let timeouts = &gateway.config().timeouts;
         let after = timeouts.stall_s.duration() + timeouts.close_s.duration() + USER_TIMEOUT_MARGIN;
         if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(after)) {
             tracing::debug!(%error, "TCP_USER_TIMEOUT");

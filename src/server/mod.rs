@@ -3,6 +3,7 @@
 mod connection;
 mod guard;
 mod preface;
+mod reload;
 mod stream;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,6 +17,7 @@ use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use connection::SocketPermit;
+pub use reload::{ReloadError, Reloader};
 
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -74,13 +76,13 @@ impl Server {
         let gateway = Gateway::new(config);
         let gateway = gateway.map_err(|error| StartError::Config(error.to_string()))?;
         let gateway = Arc::new(gateway);
-        let server = &gateway.config.server;
+        let server = &gateway.config().server;
         let plain = resolve(&gateway, "server.listen", &server.listen).await?;
         let encrypted = resolve(&gateway, "server.tls_listen", &server.tls_listen).await?;
         let tls = if encrypted.is_empty() {
             None
         } else {
-            let tls = Tls::new(&gateway.config);
+            let tls = Tls::new(&gateway.config());
             Some(Arc::new(
                 tls.map_err(|error| StartError::Config(error.to_string()))?,
             ))
@@ -118,6 +120,11 @@ impl Server {
             .collect()
     }
 
+    /// What can be read again while it runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(Arc::clone(&self.gateway), self.tls.clone())
+    }
+
     /// What encrypts connections, if anything does.
     pub fn tls(&self) -> Option<&Arc<Tls>> {
         self.tls.as_ref()
@@ -139,7 +146,7 @@ impl Server {
         let (stop_accepting, closing) = (CancellationToken::new(), Switch::default());
         let permits = Arc::new(Semaphore::new(
             gateway
-                .config
+                .config()
                 .limits
                 .sockets_max
                 .min(Semaphore::MAX_PERMITS),
@@ -192,8 +199,8 @@ async fn drain(
 ) {
     tracing::info!(attachments = gateway.attachments.len(), "going down");
     gateway.give_notice();
-    sleep(gateway.config.drain.notice_s.duration()).await;
-    let deadline = tokio::time::Instant::now() + gateway.config.drain.deadline_s.duration();
+    sleep(gateway.config().drain.notice_s.duration()).await;
+    let deadline = tokio::time::Instant::now() + gateway.config().drain.deadline_s.duration();
     gateway.close();
     closing.throw();
     let everybody_left = async {
@@ -218,10 +225,8 @@ async fn drain(
 type OwnTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn keep_alive(gateway: Arc<Gateway>) {
-    gateway
-        .attachments
-        .keep_alive(&gateway.config.timeouts)
-        .await;
+    let timeouts = gateway.config().timeouts.clone();
+    gateway.attachments.keep_alive(&timeouts).await;
 }
 
 async fn watch_files(tls: Arc<Tls>) {
@@ -236,7 +241,7 @@ async fn sweep(gateway: Arc<Gateway>) {
 }
 
 async fn sweep_history(gateway: &Gateway) {
-    let age = gateway.config.history.age_s_max.duration();
+    let age = gateway.config().history.age_s_max.duration();
     let every = (age / 4).clamp(Duration::from_millis(50), Duration::from_secs(30));
     loop {
         sleep(every).await;
@@ -297,7 +302,7 @@ async fn resolve(
              auth.anonymous.publish to say what everybody may do, \
              or listen on 127.0.0.1"
         ))),
-        Some(address) if gateway.config.server.echo => Err(StartError::Config(format!(
+        Some(address) if gateway.config().server.echo => Err(StartError::Config(format!(
             "server.echo: {address} can be reached from elsewhere, and the echo has limits for tests only: \
              listen on 127.0.0.1, or leave it out"
         ))),

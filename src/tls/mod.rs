@@ -42,6 +42,10 @@ pub struct Tls {
     within: Duration,
 }
 
+/// Certificate and keys that can be used.
+#[derive(Debug)]
+pub struct Read(ServerConfig);
+
 /// Where certificate and keys are.
 #[derive(Debug, Clone)]
 struct Files {
@@ -88,9 +92,21 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]; nothing has changed then.
     pub fn reload(&self) -> Result<(), TlsError> {
+        self.read().map(|read| self.take_over(read))
+    }
+
+    /// Reads the files again, and changes nothing yet.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn read(&self) -> Result<Read, TlsError> {
         *self.seen.lock() = Seen::look(&self.files.all());
-        self.config.store(Arc::new(self.files.load()?));
-        Ok(())
+        self.files.load().map(Read)
+    }
+
+    /// Takes over what was read.
+    pub fn take_over(&self, read: Read) {
+        self.config.store(Arc::new(read.0));
     }
 
     /// Reads the files again if they are not as they were. A replacement that is not complete yet fails, and is looked at

@@ -66,7 +66,7 @@ impl SseStream {
         let prefix = CursorPrefix::new(&channels);
         let positions: Vec<Position> = session.readers().map(|reader| reader.position).collect();
         let named: Vec<_> = channels.iter().zip(positions.iter().copied()).collect();
-        let heartbeat_s = gateway.config.timeouts.heartbeat_s;
+        let heartbeat_s = gateway.config().timeouts.heartbeat_s;
         let data = event::welcome(
             client.public_id,
             client.principal.user.as_ref(),

@@ -59,10 +59,14 @@ async fn serve(args: &[&str]) -> (Child, String, String) {
 }
 
 fn terminate(child: &Child) {
+    signal(child, "-TERM");
+}
+
+fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("it runs").to_string();
     assert!(
         std::process::Command::new("kill")
-            .args(["-TERM", &pid])
+            .args([name, &pid])
             .status()
             .expect("kill")
             .success()
@@ -453,6 +457,71 @@ async fn an_anonymous_gateway_may_listen_everywhere() {
             .expect("a status")
             .success()
     );
+}
+
+/// Reads a log up to a line that holds a text.
+async fn read_until(log: &mut (impl AsyncBufReadExt + Unpin), text: &str) -> String {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        let read = within(text, log.read_line(&mut line)).await;
+        assert!(read.expect("text") > 0, "the log ended without {text}");
+    }
+    line
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_reloads_and_a_bad_file_changes_nothing() {
+    let name = format!("reload-{}.toml", std::process::id());
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let write = |origin: &str| {
+        let text = format!("[server]\nlisten = ['127.0.0.1:0']\norigins = ['{origin}']\n");
+        std::fs::write(&file, text).expect("a file");
+    };
+    write("https://a.example");
+    let path = file.to_str().expect("a path in UTF-8");
+    let mut child = everyway(&["--config", path])
+        .spawn()
+        .expect("the program runs");
+    let mut log = BufReader::new(child.stderr.take().expect("piped"));
+    let line = read_until(&mut log, "listening").await;
+    let (_, address) = line.split_once("address=").expect("an address");
+    let address = address
+        .split_whitespace()
+        .next()
+        .expect("an address")
+        .parse()
+        .expect("one");
+    let status = async |origin| {
+        request(address, "GET", "/v1/transports", &[("origin", origin)], b"")
+            .await
+            .status
+    };
+    assert_eq!(
+        (
+            status("https://a.example").await,
+            status("https://b.example").await
+        ),
+        (200, 403)
+    );
+    write("https://b.example");
+    signal(&child, "-HUP");
+    read_until(&mut log, "reloaded").await;
+    assert_eq!(
+        (
+            status("https://a.example").await,
+            status("https://b.example").await
+        ),
+        (403, 200)
+    );
+    for bad in ["not an origin", "'"] {
+        write(bad);
+        signal(&child, "-HUP");
+        read_until(&mut log, "nothing was reloaded").await;
+        assert_eq!(status("https://b.example").await, 200);
+    }
+    terminate(&child);
+    drop(std::fs::remove_file(&file));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -444,7 +444,7 @@ async fn rules_change_while_it_runs_and_counts_stay() {
     for status in [200, 429] {
         assert_eq!(gateway.publish_raw("a", b"1", &[]).await.status, status);
     }
-    let mut config = gateway.inner.config.clone();
+    let mut config = everyway::config::Config::clone(&gateway.inner.config());
     config.limits.publish = at_once(2);
     config.limits.attachments_per_address_max = 1;
     gateway.inner.limits.reload(&config);

@@ -199,7 +199,7 @@ fn subscribe(
             Problem::bad_request("you are subscribed to this channel already").about(&channel),
         );
     }
-    let channels_max = gateway.config.limits.channels_max;
+    let channels_max = gateway.config().limits.channels_max;
     if session.len() >= channels_max {
         let message = format!(
             "a WebSocket has at most {channels_max} channels: unsubscribe from one, or open another"

@@ -226,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .readers()
             .map(|reader| (&reader.name, reader.position))
             .collect();
-        let heartbeat_s = self.gateway.config.timeouts.heartbeat_s;
+        let heartbeat_s = self.gateway.config().timeouts.heartbeat_s;
         let user = self.client.principal.user.as_ref();
         let welcome = event::welcome(self.client.public_id, user, heartbeat_s, &positions);
         self.socket.push_json(&welcome);

@@ -65,7 +65,7 @@ async fn start(
     opening: Result<Opening, Problem>,
 ) -> Option<Box<Connection<TokioIo<Upgraded>>>> {
     let io = upgraded(upgrade).await?;
-    let setup = Setup::new(&gateway.config, gateway.body_bytes_max(), agreement);
+    let setup = Setup::new(&gateway.config(), gateway.body_bytes_max(), agreement);
     let mut socket = Socket::new(io, setup).await;
     match opening {
         Ok(opening) => Connection::open(gateway, socket, opening).await,
@@ -79,7 +79,7 @@ async fn start(
 
 /// Runs an echo, as a task of the gateway.
 pub fn spawn_echo(gateway: &Arc<Gateway>, upgrade: OnUpgrade, agreement: Option<Agreement>) {
-    let setup = Setup::new(&gateway.config, echo::ECHO_BYTES_MAX, agreement);
+    let setup = Setup::new(&gateway.config(), echo::ECHO_BYTES_MAX, agreement);
     gateway.spawn(async move {
         if let Some(io) = upgraded(upgrade).await {
             echo::echo(Socket::new(io, setup).await).await;
