@@ -15,7 +15,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -125,11 +125,13 @@ impl Tls {
     ///
     /// # Errors
     /// [`HandshakeError`].
-    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    pub async fn accept(
         &self,
-        stream: S,
-    ) -> Result<Box<TlsStream<S>>, HandshakeError> {
+        stream: TcpStream,
+    ) -> Result<Box<TlsStream<TcpStream>>, HandshakeError> {
         let handshake = async {
+            // Who says nothing takes no turn from others.
+            stream.readable().await?;
             // The semaphore is never closed; if it were, nobody would be held up.
             let _turn = self.handshakes.acquire().await;
             let acceptor = TlsAcceptor::from(self.config.load_full());

@@ -97,6 +97,20 @@ async fn who_says_nothing_or_nonsense_is_cut_and_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_nothing_takes_no_turn_from_others() {
+    let certs = Certs::make();
+    let (gateway, address) = encrypted(&certs, |config| {
+        config.timeouts.tls_s = Seconds::new(60);
+        config.limits.handshakes_max = 1;
+    })
+    .await;
+    let _silent = TcpStream::connect(address)
+        .await
+        .expect("the gateway listens");
+    assert_eq!(gateway.get("/healthz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_certificate_serves_newcomers_and_disturbs_nobody() {
     let certs = Certs::make();
     let (gateway, address) = encrypted(&certs, |_| ()).await;
