@@ -131,7 +131,7 @@ impl Tls {
     ) -> Result<Box<TlsStream<TcpStream>>, HandshakeError> {
         let handshake = async {
             // Who says nothing takes no turn from others.
-            stream.readable().await?;
+            stream.peek(&mut [0]).await?;
             // The semaphore is never closed; if it were, nobody would be held up.
             let _turn = self.handshakes.acquire().await;
             let acceptor = TlsAcceptor::from(self.config.load_full());
