@@ -13,7 +13,7 @@ use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -44,7 +44,10 @@ pub struct Tls {
 
 /// Certificate and keys that can be used.
 #[derive(Debug)]
-pub struct Read(ServerConfig);
+pub struct Read {
+    config: ServerConfig,
+    seen: Seen,
+}
 
 /// Where certificate and keys are.
 #[derive(Debug, Clone)]
@@ -100,13 +103,22 @@ impl Tls {
     /// # Errors
     /// [`TlsError`].
     pub fn read(&self) -> Result<Read, TlsError> {
-        *self.seen.lock() = Seen::look(&self.files.all());
-        self.files.load().map(Read)
+        // Before they are read: what changes meanwhile is seen later.
+        let seen = Seen::look(&self.files.all());
+        match self.files.load() {
+            Ok(config) => Ok(Read { config, seen }),
+            Err(error) => {
+                // Told once, and not at every look.
+                *self.seen.lock() = seen;
+                Err(error)
+            }
+        }
     }
 
     /// Takes over what was read.
     pub fn take_over(&self, read: Read) {
-        self.config.store(Arc::new(read.0));
+        *self.seen.lock() = read.seen;
+        self.config.store(Arc::new(read.config));
     }
 
     /// Reads the files again if they are not as they were. A replacement that is not complete yet fails, and is looked at
@@ -187,7 +199,7 @@ impl Files {
         };
         let chain = certificates("tls.cert", &self.cert)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|error| blame("tls.key", &self.key, &error))?;
+            .map_err(|error| blame("tls.key", &self.key, &unreadable(&error)))?;
         let mut config = builder
             .with_single_cert(chain, key)
             .map_err(|error| blame("tls.cert and tls.key", &self.cert, &error))?;
@@ -202,7 +214,7 @@ impl Files {
 fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| blame(key, path, &error))?;
+        .map_err(|error| blame(key, path, &unreadable(&error)))?;
     if found.is_empty() {
         return Err(blame(key, path, &"there is no certificate in it"));
     }
@@ -217,6 +229,16 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
             .map_err(|error| blame("tls.client_ca", path, &error))?;
     }
     Ok(roots)
+}
+
+/// What is wrong with a file, without its text: what stands in a key, or in a file that was taken for something else, is not
+/// for the log.
+fn unreadable(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(cause) => cause.to_string(),
+        pem::Error::NoItemsFound => "what is looked for is not in it".to_owned(),
+        _ => "it is not PEM".to_owned(),
+    }
 }
 
 fn blame(key: &str, path: &Path, cause: &dyn std::fmt::Display) -> TlsError {

@@ -143,6 +143,34 @@ async fn publish_within(gateway: &Gateway, channel: &str, json: &str) {
     published.expect("there is room");
 }
 
+#[tokio::test]
+async fn a_broken_key_is_not_quoted() {
+    let certs = Certs::make();
+    let key = std::fs::read_to_string(certs.path("server.key")).expect("a key");
+    let (begin, middle) = key.split_at(40);
+    for broken in [
+        key.replace('\n', ""),
+        middle.to_owned(),
+        format!("{begin}\n{middle}"),
+    ] {
+        std::fs::write(certs.path("server.key"), &broken).expect("a file");
+        for (cert, key) in [("server.pem", "server.key"), ("server.key", "server.key")] {
+            let mut config = Config::default();
+            config.tls.cert = certs.path(cert);
+            config.tls.key = certs.path(key);
+            let Err(error) = everyway::tls::Tls::new(&config) else {
+                continue;
+            };
+            let error = error.to_string();
+            let quoted = broken.lines().filter(|line| line.len() > 20).any(|line| {
+                let bytes = format!("{:?}", &line.as_bytes()[..10]);
+                error.contains(&line[..20]) || error.contains(bytes.trim_matches(['[', ']']))
+            });
+            assert!(!quoted, "{error}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_change_are_read_again() {
     let certs = Certs::make();

@@ -180,10 +180,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         loop {
             match self.stream.get_mut().poll_write_some(cx) {
-                Poll::Ready(Ok(0)) => return Poll::Pending,
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(Ok(written)) => {
                     self.took |= self.stall.is_waiting();
                     self.stall.progress();
+                    if written == 0 {
+                        return Poll::Pending;
+                    }
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Gone::Broken),
                 Poll::Pending => return self.stall.poll_waiting(cx).map(|()| Gone::Stalled),
