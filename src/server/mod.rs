@@ -1,8 +1,6 @@
 //! Listens, accepts, and goes down in order.
 
 mod connection;
-mod guard;
-mod preface;
 mod reload;
 mod stream;
 
@@ -16,7 +14,6 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use connection::SocketPermit;
 pub use reload::{ReloadError, Reloader};
 
 use crate::config::Config;
@@ -24,6 +21,7 @@ use crate::gateway::Gateway;
 use crate::peer::Peer;
 use crate::switch::Switch;
 use crate::tls::Tls;
+use crate::wire::SocketPermit;
 
 /// A gateway that listens.
 #[derive(Debug)]
@@ -257,20 +255,23 @@ async fn accept(
 ) {
     loop {
         match listener.tcp.accept().await {
-            Ok((stream, address)) => match SocketPermit::take(&gateway, &permits, address.ip()) {
-                Some(permit) => {
-                    gateway.spawn(connection::serve(
-                        Arc::clone(&gateway),
-                        stream,
-                        listener.tls.clone(),
-                        Peer::new(address, listener.tls.is_some()),
-                        permit,
-                        closing.clone(),
-                    ));
+            Ok((stream, address)) => {
+                match SocketPermit::take(&gateway.limits, &gateway.metrics, &permits, address.ip())
+                {
+                    Some(permit) => {
+                        gateway.spawn(connection::serve(
+                            Arc::clone(&gateway),
+                            stream,
+                            listener.tls.clone(),
+                            Peer::new(address, listener.tls.is_some()),
+                            permit,
+                            closing.clone(),
+                        ));
+                    }
+                    // The stream is dropped: the client sees a connection that closes.
+                    None => drop(gateway.metrics.sockets_refused.inc()),
                 }
-                // The stream is dropped: the client sees a connection that closes.
-                None => drop(gateway.metrics.sockets_refused.inc()),
-            },
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept: raise the limit on open files, or lower limits.sockets_max");
                 sleep(ACCEPT_REST).await;
