@@ -49,6 +49,8 @@ fn costs(subscribers: usize, burst: usize, quick: bool) -> Result<Spread> {
     let rounds = (deliveries / subscribers / burst).max(2);
     runtime.block_on(async {
         let (bus, tally) = (bus(), Arc::new(Tally::default()));
+        let wakes = bus.clone();
+        tokio::spawn(async move { wakes.wake().await });
         let channel = ChannelName::parse("bench").context("a name")?;
         for _ in 0..subscribers {
             let channels = [channel.clone()];

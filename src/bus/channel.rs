@@ -17,11 +17,24 @@ pub struct Channel {
     /// Its name.
     pub name: ChannelName,
     log: Mutex<Log>,
-    audience: Mutex<Slab<Seat>>,
+    audience: Mutex<Audience>,
     /// Set under both locks when the channel leaves the store. Who finds it set looks the channel up again.
     retired: AtomicBool,
     /// When it was last published or attached to, in milliseconds since the store began.
     active_ms: AtomicU64,
+}
+
+/// Who is woken when the log grows. A round wakes every seat once, some at a time, and begins anew with each message: who
+/// was woken by an earlier round and did not look since is marked already, which costs little.
+#[derive(Debug, Default)]
+struct Audience {
+    seats: Slab<Seat>,
+    /// The place of the next seat in the round.
+    at: usize,
+    /// How many places the round still has to visit.
+    left: usize,
+    /// How many places there were when the round was last looked at.
+    places: usize,
 }
 
 /// The channel left the store between the look-up and the lock.
@@ -67,31 +80,38 @@ impl Channel {
         if self.is_retired() {
             Err(Retired)
         } else {
-            Ok(audience.insert(seat))
+            Ok(audience.seats.insert(seat))
         }
     }
 
     /// Gives a seat back and says whether the audience is empty now.
     pub fn stand(&self, key: usize) -> bool {
-        let mut audience = self.audience.lock();
-        audience.remove(key);
-        if audience.is_empty() {
+        let seats = &mut self.audience.lock().seats;
+        seats.remove(key);
+        if seats.is_empty() {
             // Ten thousand readers that left must not leave their seats behind.
-            audience.shrink_to_fit();
+            seats.shrink_to_fit();
         }
-        audience.is_empty()
+        seats.is_empty()
     }
 
-    /// Wakes the audience. Call it after the log's lock was given back.
-    pub fn notify(&self) {
-        for (_, seat) in self.audience.lock().iter() {
-            seat.mark();
-        }
+    /// Begins a round and visits up to `at_once_max` places. True if [`Channel::wake_some`] has to be called for the rest and
+    /// nobody is about to.
+    pub fn announce(&self, at_once_max: usize) -> bool {
+        let mut audience = self.audience.lock();
+        let was_on = audience.left > 0;
+        audience.left = audience.seats.capacity();
+        audience.wake_some(at_once_max) && !was_on
+    }
+
+    /// Visits up to `at_once_max` more places of the round. False if it is over.
+    pub fn wake_some(&self, at_once_max: usize) -> bool {
+        self.audience.lock().wake_some(at_once_max)
     }
 
     /// The number of readers attached.
     pub fn audience_len(&self) -> usize {
-        self.audience.lock().len()
+        self.audience.lock().seats.len()
     }
 
     /// True once the channel left the store. Stable while the log or the audience is locked.
@@ -103,7 +123,7 @@ impl Channel {
     pub fn retire_if(&self, may_go: impl FnOnce(&Log) -> bool) -> bool {
         let audience = self.audience.lock();
         let log = self.log.lock();
-        let goes = !self.is_retired() && audience.is_empty() && may_go(&log);
+        let goes = !self.is_retired() && audience.seats.is_empty() && may_go(&log);
         if goes {
             self.retired.store(true, Ordering::Release);
         }
@@ -118,5 +138,27 @@ impl Channel {
     /// When it was last published or attached to.
     pub fn active_ms(&self) -> u64 {
         self.active_ms.load(Ordering::Relaxed)
+    }
+}
+
+impl Audience {
+    fn wake_some(&mut self, at_once_max: usize) -> bool {
+        let places = self.seats.capacity();
+        if self.left > 0 && self.places != places {
+            // Newcomers made the round longer, or it is about nobody any more: so many places from here are not the old ones.
+            self.left = places;
+        }
+        self.places = places;
+        for _ in 0..self.left.min(at_once_max) {
+            if self.at >= places {
+                self.at = 0;
+            }
+            if let Some(seat) = self.seats.get(self.at) {
+                seat.mark();
+            }
+            self.at += 1;
+            self.left -= 1;
+        }
+        self.left > 0
     }
 }

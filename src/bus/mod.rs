@@ -2,6 +2,7 @@
 
 mod channel;
 pub mod cursor;
+pub mod herald;
 mod keys;
 pub mod log;
 mod marks;
@@ -120,12 +121,12 @@ impl Bus {
 
     /// Reads from one reader, whose items get this index.
     pub fn read(&self, index: u32, reader: &mut Reader, budget: Budget) -> Batch {
-        reader::read_one(&self.store, index, reader, budget)
+        reader::read_one(index, reader, budget)
     }
 
     /// Reads from several readers, fairly; see [`reader::read_fair`].
     pub fn read_fair(&self, ready: &mut Vec<(u32, &mut Reader)>, budget: Budget) -> Batch {
-        reader::read_fair(&self.store, ready, budget)
+        reader::read_fair(ready, budget)
     }
 
     /// Reads one channel backwards from an exclusive upper bound. A bound that has fallen off the history ends the
@@ -142,6 +143,11 @@ impl Bus {
     /// The number of channels and the bytes they keep.
     pub fn totals(&self) -> (usize, usize) {
         self.store.totals()
+    }
+
+    /// Wakes large audiences, without an end; until it runs, whoever publishes wakes them itself.
+    pub async fn wake(&self) {
+        self.store.herald().run().await;
     }
 
     /// Drops what is too old. The server calls it now and then.

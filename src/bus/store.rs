@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use super::channel::Channel;
+use super::herald::Herald;
 use super::log::{Appended, Log, Moment, Retention};
 use super::name::ChannelName;
 use super::position::{Epoch, Position};
@@ -68,6 +69,7 @@ pub struct Store {
     with_state: AtomicUsize,
     /// When room was last looked for in vain. Held while somebody looks, so that one does at a time.
     last_full: Mutex<Option<Instant>>,
+    herald: Herald,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl Store {
             bytes: AtomicUsize::new(0),
             with_state: AtomicUsize::new(0),
             last_full: Mutex::new(None),
+            herald: Herald::default(),
         }
     }
 
@@ -185,7 +188,7 @@ impl Store {
             // Under the lock: who looks for idle channels sees the message or the touch.
             channel.touch(self.now_ms());
             drop(log);
-            channel.notify();
+            self.herald.announce(&channel);
             return Ok(appended);
         }
     }
@@ -196,6 +199,11 @@ impl Store {
             log.expire(&self.bounds.retention, Instant::now());
             read(log)
         })
+    }
+
+    /// What wakes large audiences.
+    pub fn herald(&self) -> &Herald {
+        &self.herald
     }
 
     /// Charges a channel for an encoding that was made for one of its publications, and drops what is over its bounds now.

@@ -149,8 +149,8 @@ impl Server {
                 .sockets_max
                 .min(Semaphore::MAX_PERMITS),
         ));
-        // The accept loops, the sweeper, the heartbeat and the look at the files; every other task is a client's.
-        let own_tasks = listeners.len() + 2 + usize::from(tls.is_some());
+        // The accept loops, the sweeper, the heartbeat, the herald and the look at the files; every other task is a client's.
+        let own_tasks = listeners.len() + 3 + usize::from(tls.is_some());
         for listener in listeners {
             let accept = accept(
                 Arc::clone(&gateway),
@@ -164,6 +164,7 @@ impl Server {
         let mut tasks: Vec<OwnTask> = vec![
             Box::pin(sweep(Arc::clone(&gateway))),
             Box::pin(keep_alive(Arc::clone(&gateway))),
+            Box::pin(wake(Arc::clone(&gateway))),
         ];
         if let Some(tls) = tls {
             tasks.push(Box::pin(watch_files(tls)));
@@ -225,6 +226,10 @@ type OwnTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 async fn keep_alive(gateway: Arc<Gateway>) {
     let timeouts = gateway.config().timeouts.clone();
     gateway.attachments.keep_alive(&timeouts).await;
+}
+
+async fn wake(gateway: Arc<Gateway>) {
+    gateway.bus.wake().await;
 }
 
 async fn watch_files(tls: Arc<Tls>) {

@@ -114,7 +114,7 @@ impl<S, P> GuardedIo<S, P> {
             head_within,
             head,
             stall: Stall::new(stall_after),
-            permit: permit,
+            permit,
         }
     }
 
