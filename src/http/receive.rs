@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -158,7 +159,8 @@ pub fn long_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
     match looked {
         Ok(Looked::Found(found)) => Handled::Now(answer(Ok(found))),
         Ok(Looked::Waits(waiting)) => {
-            Handled::Later(Box::pin(async move { answer(waiting.run().await) }))
+            // Mapped and not awaited in a block of its own, which would hold the room for it twice.
+            Handled::Later(Box::pin(waiting.run().map(answer)))
         }
         Err(problem) => Handled::Now(error::response(&problem)),
     }

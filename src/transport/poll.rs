@@ -147,6 +147,8 @@ impl Waiting {
         let signal = Arc::clone(self.attachment.signal());
         let bus = self.gateway.bus.clone();
         let mut session = Session::open(bus, signal, &self.channels, &self.starts).await?;
+        // The session knows them now, and thousands may wait.
+        (self.channels, self.starts) = (Vec::new(), Vec::new());
         let batch = match timeout(self.wait, session.next(self.budget)).await {
             Ok(Ok(batch)) => batch,
             Err(_) => Batch::default(),
@@ -159,11 +161,13 @@ impl Waiting {
                 Batch::default()
             }
         };
-        let positions: Vec<Position> = session.readers().map(|reader| reader.position).collect();
+        let stands = |reader: &Reader| (reader.name.clone(), reader.position);
+        let (channels, positions): (Vec<ChannelName>, Vec<Position>) =
+            session.readers().map(stands).unzip();
         Ok(page(
             &self.gateway.metrics,
             Transport::LongPoll,
-            &self.channels,
+            &channels,
             &positions,
             batch,
         ))
