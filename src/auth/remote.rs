@@ -57,7 +57,7 @@ struct Round {
     under_way: bool,
     /// The last one that ended.
     failed: bool,
-    /// When a token last needed a key and had the source asked.
+    /// When the last one began that a token had begin.
     wanted_at: Option<Instant>,
 }
 
@@ -149,19 +149,17 @@ impl Remote {
     /// there is nothing to wait for.
     pub fn want(&self) -> bool {
         let now = Instant::now();
-        let mut is_under_way = false;
+        let is_due = |round: &Round| round.wanted_at.is_none_or(|at| now >= at + WANTED_GAP);
         self.round.send_if_modified(|round| {
-            let is_due = round.wanted_at.is_none_or(|at| now >= at + WANTED_GAP);
-            let begins = is_due && !round.under_way;
             // A round that is under way will do.
-            if is_due {
-                round.wanted_at = Some(now);
+            let begins = !round.under_way && is_due(round);
+            if begins {
                 round.under_way = true;
+                round.wanted_at = Some(now);
             }
-            is_under_way = round.under_way;
             begins
         });
-        is_under_way
+        self.round.borrow().under_way
     }
 
     /// Waits for the end of the round that is under way. Cancel safe.

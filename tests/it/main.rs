@@ -12,6 +12,7 @@ mod fuzz;
 mod hopping;
 mod hostile;
 mod http2;
+mod jwks;
 mod leaving;
 mod limits;
 mod model;
