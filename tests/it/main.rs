@@ -3,6 +3,7 @@
 mod architecture;
 mod autobahn;
 mod cli;
+mod cli_guarded;
 mod clients;
 mod conformance;
 mod crowd;
