@@ -3,13 +3,16 @@
 use everyway::config::Auth;
 use serde_json::json;
 use tokio::process::Command;
+use yawc::HttpVersion;
 
 use super::support::http::Response;
+use super::support::http2::Http2;
 use super::support::issuer::{Issuer, Says, Signer};
 use super::support::program::Program;
 use super::support::sse::Stream;
 use super::support::tunnel::Certs;
 use super::support::ws::Ws;
+use super::support::yawc::Yawc;
 use super::support::{Gateway, until, within};
 
 /// A gateway that takes the tokens of an issuer.
@@ -86,6 +89,19 @@ async fn a_new_key_is_good_at_the_opening_of_a_websocket() {
     let headers = [("sec-websocket-protocol", offers.as_str())];
     let (mut ws, _) = Ws::with(gateway.address, "/v1/ws?channel=news", &headers).await;
     assert_eq!(ws.json().await["type"], "welcome");
+}
+
+#[tokio::test]
+async fn a_new_key_is_good_at_its_first_request_over_http2() {
+    let (_issuer, gateway, token) = rotated().await;
+    let target = format!("/v1/ws?channel=news&token={token}");
+    let mut ws = Yawc::open(gateway.address, &target, HttpVersion::Http2, false).await;
+    assert_eq!(ws.json().await["type"], "welcome");
+    let (_issuer, gateway, token) = rotated().await;
+    let http2 = Http2::connect(gateway.address).await;
+    let target = format!("/v1/publish?channel=news&token={token}");
+    let published = http2.request("POST", &target, "1".into()).await;
+    assert_eq!(published.status, 200, "{}", published.text());
 }
 
 #[tokio::test]
@@ -212,7 +228,8 @@ async fn a_source_that_says_nothing_holds_up_only_those_that_need_it() {
     let waits = poll(&gateway, &token);
     let others = async {
         issuer.asked_times(2).await;
-        assert_eq!(gateway.get("/healthz").await.status, 200);
+        let healthy = format!("/healthz?token={token}");
+        assert_eq!(gateway.get(&healthy).await.status, 200);
         assert_eq!(gateway.get("/v1/poll?channel=news").await.status, 401);
         began.elapsed()
     };
