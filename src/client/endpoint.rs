@@ -95,7 +95,7 @@ impl Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
-            ConnectError::Failed(..) => Self::broken(error),
+            ConnectError::Failed(..) | ConnectError::NoTls(_) => Self::broken(error),
             ConnectError::Untrusted(..) => Self::Untrusted(error.to_string()),
         }
     }

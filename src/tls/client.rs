@@ -35,9 +35,12 @@ pub struct Connector {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody answers there, or not in TLS.
+    /// Nobody answers there, or breaks off.
     #[error("cannot connect to {0}: {1}")]
     Failed(String, io::Error),
+    /// Somebody answers, and not in TLS.
+    #[error("{0} does not speak TLS: look at the port in its URL")]
+    NoTls(String),
     /// Whoever answers cannot show that it is who was asked for. Trying again is of no use.
     #[error("the certificate of {0} is not trusted ({1}): name the file of its authority with {2}")]
     Untrusted(String, rustls::Error, &'static str),
@@ -78,9 +81,14 @@ impl Connector {
         let connector = TlsConnector::from(Arc::clone(&self.config));
         match connector.connect(name, stream).await {
             Ok(stream) => Ok(Either::Right(Box::new(stream))),
-            Err(error) => Err(match distrust(&error) {
-                Some(cause) => ConnectError::Untrusted(authority.to_string(), cause, self.setting),
-                None => failed(error),
+            Err(error) => Err(match cause(&error) {
+                Some(cause @ rustls::Error::InvalidCertificate(_)) => {
+                    ConnectError::Untrusted(authority.to_string(), cause.clone(), self.setting)
+                }
+                Some(rustls::Error::InvalidMessage(_)) => {
+                    ConnectError::NoTls(authority.to_string())
+                }
+                _ => failed(error),
             }),
         }
     }
@@ -136,8 +144,7 @@ fn system_roots(setting: &str) -> Result<RootCertStore, TlsError> {
     )))
 }
 
-/// What is wrong with the server's certificate, if that is what failed.
-fn distrust(error: &io::Error) -> Option<rustls::Error> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    matches!(error, rustls::Error::InvalidCertificate(_)).then(|| error.clone())
+/// What TLS says of a failure, if it is one of TLS.
+fn cause(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref::<rustls::Error>()
 }

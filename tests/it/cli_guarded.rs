@@ -257,9 +257,12 @@ async fn what_cannot_be_used_is_told_before_anything_is_sent() {
         assert_eq!(output.status.code(), Some(status), "{said}");
         assert!(said.contains(says) && !said.contains("two words"), "{said}");
     }
+    let (plain, ca) = (Gateway::start().await, guarded.certs.path("ca.pem"));
+    let plain = format!("https://{}", plain.address);
     for (url, ca, says) in [
         ("http://127.0.0.1:1", "ca.pem", "https"),
         ("https://127.0.0.1:1", nowhere.as_str(), "--ca"),
+        (&plain, &ca, "does not speak TLS"),
     ] {
         let output = run(&["publish", "news", "1", "--url", url, "--ca", ca]).await;
         assert_eq!(output.status.code(), Some(1));
