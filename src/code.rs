@@ -78,7 +78,7 @@ codes! {
     Shutdown "shutdown" 1012 SERVICE_UNAVAILABLE AfterDelay;
     /// A limit on connections was reached.
     Overloaded "overloaded" 1013 SERVICE_UNAVAILABLE AfterDelay;
-    /// The broker did not answer, or the feature is not there yet.
+    /// The broker or the source of keys did not answer, or the feature is not there yet.
     Unavailable "unavailable" 1013 SERVICE_UNAVAILABLE AfterDelay;
     /// The request is malformed.
     BadRequest "bad_request" 4000 BAD_REQUEST No;

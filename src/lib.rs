@@ -24,6 +24,7 @@ pub mod gateway;
 pub mod limits;
 pub mod metrics;
 
+pub mod fetch;
 pub mod stall;
 pub mod switch;
 pub mod tls;

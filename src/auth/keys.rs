@@ -1,20 +1,21 @@
 //! What credentials are checked with: read from files at the start, and again on a reload. It never changes; a reload
-//! makes a new one.
+//! makes a new one. Only the keys of a URL come and go in between.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
 use super::api_key::ApiKey;
+use super::key_set::Reading;
 use super::pattern::Patterns;
 use super::principal::Grant;
+use super::remote::Remote;
 use super::token::{Rules, Verifier};
 use crate::config;
 
-/// The most keys in all: a token without a `kid` is tried with each of them.
-const KEYS_MAX: usize = 64;
+/// The most keys of all files together, and of the set of a URL: a token without a `kid` is tried with each of them.
+pub(super) const KEYS_MAX: usize = 64;
 /// The shortest secret, in bytes: as long as the shortest hash (RFC 7518, section 3.2).
 const SECRET_BYTES_MIN: usize = 32;
 /// The largest file of keys.
@@ -34,7 +35,10 @@ impl KeyError {
 /// Everything that decides who somebody is.
 #[derive(Debug)]
 pub(super) struct Keys {
+    /// The keys of files.
     pub verifiers: Vec<Verifier>,
+    /// The keys of a URL.
+    pub remote: Option<Arc<Remote>>,
     pub api_keys: Vec<ApiKey>,
     /// The rights of those without credentials, if there may be any.
     pub anonymous: Option<Arc<Grant>>,
@@ -51,12 +55,15 @@ impl Keys {
     pub fn read(config: &config::Auth) -> Result<Self, KeyError> {
         let rules = Rules::new(config);
         let verifiers = verifiers(config, &rules)?;
-        let is_open =
-            verifiers.is_empty() && config.api_keys.is_empty() && config.anonymous.is_none();
+        let remote = Remote::new(config, Reading::new(config, &rules));
+        let remote = remote.map_err(|what| KeyError::new("auth.jwks_url", what))?;
+        let has_keys = !verifiers.is_empty() || remote.is_some() || !config.api_keys.is_empty();
+        let is_open = !has_keys && config.anonymous.is_none();
         let api_keys = config.api_keys.iter().map(ApiKey::new);
         let bad_hash = || KeyError::new("auth.api_keys", "sha256 has 64 hex digits");
         Ok(Self {
             verifiers,
+            remote: remote.map(Arc::new),
             api_keys: api_keys.collect::<Option<_>>().ok_or_else(bad_hash)?,
             anonymous: anonymous(config, is_open),
             is_open,
@@ -116,7 +123,7 @@ fn verifiers(config: &config::Auth, rules: &Rules) -> Result<Vec<Verifier>, KeyE
     }
     if !config.jwks_file.is_empty() {
         let text = read_file("auth.jwks_file", &config.jwks_file)?;
-        let found = read_jwks(&text, config, rules);
+        let found = Reading::new(config, rules).read(&text);
         verifiers.extend(found.map_err(|what| KeyError::new("auth.jwks_file", what))?);
     }
     if verifiers.len() > KEYS_MAX {
@@ -166,50 +173,6 @@ pub(super) fn read_file(setting: &str, path: &str) -> Result<Vec<u8>, KeyError> 
         return Err(KeyError::new(setting, format!("{path} is too large")));
     }
     Ok(bytes)
-}
-
-/// The keys of a set that can be used.
-fn read_jwks(
-    text: &[u8],
-    config: &config::Auth,
-    rules: &Rules,
-) -> Result<Vec<Verifier>, &'static str> {
-    let set: JwkSet = serde_json::from_slice(text)
-        .map_err(|_| "this is no JSON Web Key Set: expected {\"keys\":[…]} of RFC 7517")?;
-    let usable = |jwk: &Jwk| {
-        let algorithms = jwk_algorithms(jwk, config);
-        let key = DecodingKey::from_jwk(jwk).ok()?;
-        let id = jwk.common.key_id.clone();
-        (!algorithms.is_empty()).then(|| Verifier::new(key, id, algorithms, rules))
-    };
-    let verifiers: Vec<Verifier> = set.keys.iter().filter_map(usable).collect();
-    match verifiers.len() {
-        0 => Err("the set has no key that auth.algorithms can use"),
-        1..=KEYS_MAX => Ok(verifiers),
-        _ => Err("the set has more than 64 keys"),
-    }
-}
-
-/// What a key of a set is for: what its type can do and the configuration allows, less if the key says so.
-fn jwk_algorithms(jwk: &Jwk, config: &config::Auth) -> Vec<Algorithm> {
-    let family = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => AlgorithmFamily::Rsa,
-        AlgorithmParameters::OctetKey(_) => AlgorithmFamily::Hmac,
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
-            AlgorithmFamily::Ec
-        }
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-            AlgorithmFamily::Ed
-        }
-        _ => return Vec::new(),
-    };
-    if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
-        return Vec::new();
-    }
-    let said = jwk.common.key_algorithm;
-    let mut algorithms = allowed(config, family);
-    algorithms.retain(|algorithm| said.is_none_or(|said| said == (*algorithm).into()));
-    algorithms
 }
 
 fn algorithms_for(

@@ -2,10 +2,12 @@
 
 mod api_key;
 mod clock;
+mod key_set;
 mod keys;
 mod mint;
 mod pattern;
 mod principal;
+mod remote;
 mod revocation;
 mod ticket;
 mod token;
@@ -14,6 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 pub use keys::KeyError;
 pub use mint::{Claims, mint};
@@ -23,12 +27,17 @@ pub use revocation::Revoked;
 use crate::bus::{ChannelName, UserName};
 use crate::code::Code;
 use crate::config;
+use crate::fetch::FETCH_WITHIN;
 use crate::problem::Problem;
 use crate::secret::Secret;
 use keys::Keys;
+use remote::Remote;
 use revocation::Revocations;
 use ticket::Tickets;
 use token::TokenError;
+
+/// The longest that a request waits for keys to be fetched: as long as that takes at most, and a little.
+const KEY_WITHIN: Duration = FETCH_WITHIN.saturating_add(Duration::from_secs(1));
 
 /// What a client presents.
 #[derive(Debug, Clone)]
@@ -43,6 +52,8 @@ pub enum Credential {
 #[derive(Debug)]
 pub struct Auth {
     keys: ArcSwap<Keys>,
+    /// The keys are others than before.
+    replaced: Notify,
     tickets: Tickets,
     revocations: Revocations,
 }
@@ -55,12 +66,14 @@ impl Auth {
     pub fn new(config: &config::Auth) -> Result<Self, KeyError> {
         Ok(Self {
             keys: ArcSwap::from_pointee(Keys::read(config)?),
+            replaced: Notify::new(),
             tickets: Tickets::default(),
             revocations: Revocations::default(),
         })
     }
 
-    /// Reads the keys again, and puts them in the place of the old ones. Who is attached stays until the token ends; tickets
+    /// Reads the keys again, and puts them in the place of the old ones; those of a URL are fetched anew, and kept until
+    /// then. Who is attached stays until the token ends; tickets
     /// and revocations stay, too.
     ///
     /// # Errors
@@ -72,8 +85,69 @@ impl Auth {
             let what = "a reload cannot begin the open mode: keep a key, or start anew";
             return Err(KeyError::new("auth", what));
         }
+        if let (Some(new), Some(old)) = (&keys.remote, &self.keys.load().remote) {
+            new.inherit(old);
+        }
         self.keys.store(Arc::new(keys));
+        self.replaced.notify_one();
         Ok(())
+    }
+
+    /// Keeps the keys of `auth.jwks_url` fresh: the server runs this until it is down. Cancel safe.
+    pub async fn keep_fresh(&self) {
+        loop {
+            let keys = self.keys.load_full();
+            let keeping = async {
+                match &keys.remote {
+                    Some(remote) => remote.keep().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = keeping => {}
+                () = self.replaced.notified() => {}
+            }
+        }
+    }
+
+    /// True if there is a source of keys that may be asked again.
+    pub fn fetches_keys(&self) -> bool {
+        self.keys.load().remote.is_some()
+    }
+
+    /// True if a token needs a key that is not here and is being fetched, or would be by now: wait for it by
+    /// [`Auth::seek_key`], and judge the token then.
+    pub fn lacks_key(&self, credential: &Credential) -> bool {
+        let (keys, Credential::Bearer(secret)) = (self.keys.load(), credential) else {
+            return false;
+        };
+        let Some(remote) = &keys.remote else {
+            return false;
+        };
+        let text = secret.reveal();
+        if text.starts_with(api_key::PREFIX) || is_named_in(remote, text) {
+            return false;
+        }
+        matches!(read(&keys, text), Err(TokenError::NoKey(_))) && remote.want()
+    }
+
+    /// Waits until the key of a token was asked for, if it is not here. Cancel safe.
+    ///
+    /// # Errors
+    /// `unavailable` if too many wait already.
+    pub async fn seek_key(&self, credential: &Credential) -> Result<(), Problem> {
+        let sought = async {
+            // A reload on the way begins anew. It asks once for each set of keys.
+            while self.lacks_key(credential) {
+                let keys = self.keys.load_full();
+                if let Some(remote) = &keys.remote {
+                    remote.ended().await?;
+                }
+            }
+            Ok(())
+        };
+        // Who waited in vain is judged by the keys that there are.
+        timeout(KEY_WITHIN, sought).await.unwrap_or(Ok(()))
     }
 
     /// True if everybody may do everything. The server then takes requests from this machine only.
@@ -86,7 +160,8 @@ impl Auth {
     ///
     /// # Errors
     /// `unauthorized` or `token_expired` for a credential that is missing or not good, `bad_request` for a self-chosen
-    /// name where names mean something. Each says which rule.
+    /// name where names mean something, `unavailable` for a token whose key cannot be fetched just now. Each says which
+    /// rule.
     pub fn principal(
         &self,
         credential: Option<&Credential>,
@@ -178,12 +253,26 @@ fn bearer(keys: &Keys, secret: &Secret) -> Result<Principal, Problem> {
             None => Err(unauthorized("this API key is not known")),
         };
     }
-    token::read(text, keys.verifiers.iter(), &keys.rules).map_err(|error| match error {
-        TokenError::Refused(problem) => problem,
-        TokenError::UnknownKey => {
-            unauthorized("the token names a key (kid) that is not known here")
-        }
+    read(keys, text).map_err(|error| match (error, &keys.remote) {
+        (TokenError::NoKey(problem), Some(remote)) => remote.refuse(problem),
+        (TokenError::NoKey(problem), None) | (TokenError::Refused(problem), _) => problem,
     })
+}
+
+/// Reads a token with all keys that there are.
+fn read(keys: &Keys, text: &str) -> Result<Principal, TokenError> {
+    let set = keys.remote.as_ref().map(|remote| remote.set());
+    let fetched = set.iter().filter_map(|set| set.as_ref());
+    let fetched = fetched.flat_map(|set| set.verifiers.iter());
+    token::read(text, keys.verifiers.iter().chain(fetched), &keys.rules)
+}
+
+/// True if the key that a token names was fetched: most tokens are told by that.
+fn is_named_in(remote: &Remote, text: &str) -> bool {
+    let key_id = token::key_id(text);
+    let set = remote.set();
+    let mut fetched = set.iter().flat_map(|set| set.verifiers.iter());
+    fetched.any(|verifier| verifier.is_named(key_id.as_deref()))
 }
 
 fn unauthorized(message: &'static str) -> Problem {

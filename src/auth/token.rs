@@ -76,19 +76,23 @@ impl Verifier {
         }
     }
 
-    fn is_named(&self, key_id: Option<&str>) -> bool {
-        match (&self.key_id, key_id) {
-            (Some(own), Some(wanted)) => own == wanted,
-            _ => true,
-        }
+    /// True if the key has the name that a token gives.
+    pub fn is_named(&self, key_id: Option<&str>) -> bool {
+        key_id.is_some() && self.key_id.as_deref() == key_id
+    }
+
+    /// True if a token that gives this name, or none, may be signed by the key.
+    fn may_fit(&self, key_id: Option<&str>) -> bool {
+        self.key_id.is_none() || key_id.is_none() || self.is_named(key_id)
     }
 }
 
 /// Why a token is refused.
 #[derive(Debug)]
 pub(super) enum TokenError {
-    /// None of the keys has the name that the token gives.
-    UnknownKey,
+    /// No key has the name that the token gives; or it gives none, and is signed by none of the keys. The right one may be
+    /// elsewhere.
+    NoKey(Problem),
     /// Anything else.
     Refused(Problem),
 }
@@ -119,22 +123,34 @@ fn verify<'a>(
         let message = "the token's header has crit: nothing that it may name is known here";
         return Err(TokenError::Refused(unauthorized(message)));
     }
-    let mut outcome = TokenError::UnknownKey;
-    for verifier in verifiers.filter(|verifier| verifier.is_named(header.kid.as_deref())) {
+    let key_id = header.kid.as_deref();
+    let (mut is_known, mut tried) = (false, None);
+    for verifier in verifiers.filter(|verifier| verifier.may_fit(key_id)) {
+        is_known |= verifier.is_named(key_id);
         match decode::<Claims>(text, &verifier.key, &verifier.validation) {
             Ok(data) => return Ok(data.claims),
             Err(error) => match error.kind() {
                 // Another key may fit.
-                ErrorKind::InvalidAlgorithm if matches!(outcome, TokenError::UnknownKey) => {
-                    outcome = refused(error.kind());
+                kind @ ErrorKind::InvalidAlgorithm => {
+                    tried.get_or_insert_with(|| problem(kind));
                 }
-                ErrorKind::InvalidAlgorithm => {}
-                ErrorKind::InvalidSignature => outcome = refused(error.kind()),
+                kind @ ErrorKind::InvalidSignature => tried = Some(problem(kind)),
                 kind => return Err(refused(kind)),
             },
         }
     }
-    Err(outcome)
+    let unknown = || unauthorized("the token names a key (kid) that is not known here");
+    let problem = tried.unwrap_or_else(unknown);
+    Err(match is_known {
+        true => TokenError::Refused(problem),
+        false => TokenError::NoKey(problem),
+    })
+}
+
+/// The name of the key (`kid`) that a token gives, if it is one and gives one.
+pub(super) fn key_id(text: &str) -> Option<String> {
+    let is_short = text.len() <= TOKEN_BYTES_MAX;
+    is_short.then(|| decode_header(text).ok()?.kid)?
 }
 
 fn problem(kind: &ErrorKind) -> Problem {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod certs;
+mod gateway;
 mod publish;
 mod serve;
 mod subscribe;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use http::Method;
 
-use crate::client::Endpoint;
+use super::gateway::{GatewayArgs, advise};
 
 #[derive(Debug, Args)]
 pub(super) struct PublishArgs {
@@ -19,9 +19,8 @@ pub(super) struct PublishArgs {
     /// What the message is.
     #[arg(long = "as", value_enum, default_value_t = Kind::Auto)]
     kind: Kind,
-    /// The gateway.
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = Endpoint::parse)]
-    url: Endpoint,
+    #[command(flatten)]
+    gateway: GatewayArgs,
     /// A name of your own; for gateways in open mode.
     #[arg(long)]
     user: Option<String>,
@@ -50,15 +49,14 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<()> {
     query.extend(args.user.iter().map(|user| ("user", user.as_str())));
     let mut headers = vec![("content-type", content_type)];
     headers.extend(args.key.iter().map(|key| ("idempotency-key", key.as_str())));
-    let target = args.url.target("/v1/publish", &query);
+    let endpoint = args.gateway.endpoint()?;
+    let endpoint = endpoint.with_token(args.gateway.credentials()?.read()?);
+    let target = endpoint.target("/v1/publish", &query);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let answer =
-        runtime.block_on(
-            args.url
-                .fetch(Method::POST, &target, &headers, Bytes::from(body)),
-        )?;
+    let publishing = endpoint.fetch(Method::POST, &target, &headers, Bytes::from(body));
+    let answer = runtime.block_on(publishing).map_err(advise)?;
     println!("{}", String::from_utf8_lossy(&answer));
     Ok(())
 }

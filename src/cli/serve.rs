@@ -35,7 +35,10 @@ pub(super) fn run(
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(config, read_again)) {
+    let served = runtime.block_on(serve(config, read_again));
+    // Everybody has left. Looking up the name of a host may hang for long, and nobody waits for it any more.
+    runtime.shutdown_background();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("everyway: {error}");

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::client::{Choice, Endpoint, Follow, Follower};
+use super::gateway::{GatewayArgs, advise};
+use crate::client::{Choice, Follow, Follower};
 use crate::transport::Transport;
 
 #[derive(Debug, Args)]
@@ -19,9 +20,8 @@ pub(super) struct SubscribeArgs {
     /// Where to start: now, earliest, or a cursor.
     #[arg(long, default_value = "now")]
     cursor: String,
-    /// The gateway.
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = Endpoint::parse)]
-    url: Endpoint,
+    #[command(flatten)]
+    gateway: GatewayArgs,
     /// A name of your own; for gateways in open mode.
     #[arg(long)]
     user: Option<String>,
@@ -93,6 +93,7 @@ pub(super) fn run(args: &SubscribeArgs) -> anyhow::Result<()> {
         cursor: args.cursor.clone(),
         choice: args.transport.into(),
         user: args.user.clone(),
+        credentials: args.gateway.credentials()?,
         poll_interval: Duration::from_secs_f64(args.interval),
     };
     let mut printer = Printer {
@@ -103,10 +104,12 @@ pub(super) fn run(args: &SubscribeArgs) -> anyhow::Result<()> {
     if printer.left == Some(0) {
         return Ok(());
     }
+    let endpoint = args.gateway.endpoint()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(follow.run(&args.url, &mut printer))?;
+    let following = follow.run(&endpoint, &mut printer);
+    runtime.block_on(following).map_err(advise)?;
     match printer.broken {
         Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

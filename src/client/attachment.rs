@@ -16,6 +16,8 @@ pub(super) const PROOF_WITHIN: Duration = Duration::from_secs(5);
 pub(super) enum Ended {
     /// The follower wants no more.
     Enough,
+    /// There is no way on.
+    Hopeless(Failure),
     /// The gateway said so, or the connection broke.
     Lost {
         /// What the gateway said.
@@ -48,6 +50,7 @@ impl Ended {
                 retry_after: None,
                 was_proven,
             },
+            failure @ (Failure::Untrusted(_) | Failure::Local(_)) => Self::Hopeless(failure),
         }
     }
 }

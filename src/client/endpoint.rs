@@ -1,7 +1,7 @@
 //! Where a gateway is, and single requests to it.
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{AUTHORIZATION, HOST, HeaderValue};
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
@@ -9,9 +9,11 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use tokio::net::TcpStream;
 
-use crate::code::Code;
+use super::credentials;
+use crate::code::{Code, ComeBack};
+use crate::secret::Secret;
+use crate::tls::client::{self, ConnectError, Connector, Stream};
 
 /// The largest answer that is read whole.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -24,11 +26,14 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'~');
 
-/// A gateway's address.
+/// A gateway's address, and what is shown there.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     authority: Authority,
     path: String,
+    is_secure: bool,
+    tls: Option<Connector>,
+    token: Option<Secret>,
 }
 
 /// Why a request failed.
@@ -47,6 +52,12 @@ pub enum Failure {
     /// The connection failed or broke.
     #[error("{0}")]
     Broken(String),
+    /// It is not the gateway that answers, as far as we can tell. Trying again is of no use.
+    #[error("{0}")]
+    Untrusted(String),
+    /// What we were given cannot be used.
+    #[error("{0}")]
+    Local(String),
 }
 
 impl Failure {
@@ -66,9 +77,27 @@ impl Failure {
         }
     }
 
+    /// True if another token may help.
+    pub fn wants_token(&self) -> bool {
+        let code = match self {
+            Self::Refused { code, .. } => code.as_ref(),
+            _ => None,
+        };
+        code.is_some_and(|code| code.come_back() == ComeBack::WithNewToken)
+    }
+
     /// A connection that failed.
     pub(super) fn broken(error: impl std::fmt::Display) -> Self {
         Self::Broken(error.to_string())
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Failed(..) | ConnectError::NoTls(_) => Self::broken(error),
+            ConnectError::Untrusted(..) => Self::Untrusted(error.to_string()),
+        }
     }
 }
 
@@ -85,22 +114,71 @@ struct ErrorObject {
 }
 
 impl Endpoint {
-    /// Reads `http://host:port`, with a path in front of the gateway's own if there is one.
+    /// Reads `http://host:port` or `https://host:port`, with a path in front of the gateway's own if there is one.
     ///
     /// # Errors
     /// A sentence that says what is expected.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let expected =
-            || format!("{url} is not the URL of a gateway, such as http://127.0.0.1:8080");
+        let expected = || {
+            format!(
+                "{url} is not the URL of a gateway, such as http://127.0.0.1:8080 or https://example.com"
+            )
+        };
         let uri: Uri = url.parse().map_err(|_| expected())?;
-        if uri.scheme_str() != Some("http") || uri.query().is_some() {
+        let is_secure = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            _ => return Err(expected()),
+        };
+        let authority = uri.authority().cloned().ok_or_else(expected)?;
+        if authority.as_str().contains('@') {
+            return Err("a URL with a password in it is not taken: use --token-file".to_owned());
+        }
+        if uri.query().is_some() {
             return Err(expected());
         }
-        let authority = uri.authority().cloned().ok_or_else(expected)?;
         Ok(Self {
             authority,
             path: uri.path().trim_end_matches('/').to_owned(),
+            is_secure,
+            tls: None,
+            token: None,
         })
+    }
+
+    /// True if it is reached by TLS only: give it a connector.
+    pub fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// The same, reached by TLS.
+    pub fn with_tls(self, connector: Connector) -> Self {
+        Self {
+            is_secure: true,
+            tls: Some(connector),
+            ..self
+        }
+    }
+
+    /// The same, with a token to show, or without.
+    pub fn with_token(&self, token: Option<Secret>) -> Self {
+        Self {
+            token,
+            ..self.clone()
+        }
+    }
+
+    /// The token that is shown.
+    pub fn token(&self) -> Option<&Secret> {
+        self.token.as_ref()
+    }
+
+    /// The value of `Authorization`, if there is a token.
+    ///
+    /// # Errors
+    /// [`Failure::Local`] for what cannot be a token.
+    pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
+        self.token.as_ref().map(credentials::header).transpose()
     }
 
     /// The host and port.
@@ -123,25 +201,19 @@ impl Endpoint {
     /// Opens a connection.
     ///
     /// # Errors
-    /// [`Failure::Broken`].
-    pub async fn connect(&self) -> Result<TcpStream, Failure> {
-        let host = self
-            .authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        let stream = TcpStream::connect((host, self.authority.port_u16().unwrap_or(80))).await;
-        let stream = stream.map_err(|error| {
-            Failure::Broken(format!("cannot connect to {}: {error}", self.authority))
-        })?;
-        stream.set_nodelay(true).map_err(Failure::broken)?;
-        Ok(stream)
+    /// [`Failure::Broken`], and [`Failure::Untrusted`] for a certificate that is not trusted.
+    pub async fn connect(&self) -> Result<Stream, Failure> {
+        if self.is_secure && self.tls.is_none() {
+            let what = "this gateway is reached by TLS, and nobody said whom to trust";
+            return Err(Failure::Local(what.to_owned()));
+        }
+        Ok(client::connect(&self.authority, self.tls.as_ref()).await?)
     }
 
     /// Sends a request over a connection of its own. The connection lives as long as the answer's body.
     ///
     /// # Errors
-    /// [`Failure::Refused`] for an answer that is an error, [`Failure::Broken`] if there is none.
+    /// [`Failure::Refused`] for an answer that is an error, as [`Endpoint::connect`] if there is none.
     pub async fn send(
         &self,
         method: Method,
@@ -149,6 +221,7 @@ impl Endpoint {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
+        let authorization = self.authorization()?;
         let io = TokioIo::new(self.connect().await?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io)
             .await
@@ -161,6 +234,9 @@ impl Endpoint {
             .header(HOST, self.authority.as_str());
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
         }
         let request = request.body(Full::new(body)).map_err(Failure::broken)?;
         let response = sender
@@ -221,11 +297,29 @@ mod tests {
             "",
             "localhost:8080",
             "ftp://a",
-            "https://a",
             "http://",
             "http://a?b",
+            "https://u:p@a",
         ] {
             assert!(Endpoint::parse(bad).is_err(), "{bad}");
         }
+        for (url, is_secure) in [
+            ("https://a", true),
+            ("wss://a/b", true),
+            ("ws://a:1", false),
+        ] {
+            assert_eq!(
+                Endpoint::parse(url).unwrap().is_secure(),
+                is_secure,
+                "{url}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn tls_is_never_left_out() {
+        let endpoint = Endpoint::parse("https://127.0.0.1:1").unwrap();
+        let failure = endpoint.connect().await.unwrap_err();
+        assert!(matches!(failure, Failure::Local(_)), "{failure}");
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::attachment::{Attachment, Ended};
+use super::credentials::Credentials;
 use super::endpoint::{Endpoint, Failure};
 use super::{poll, sse, websocket};
 use crate::code::Code;
@@ -37,6 +38,8 @@ pub struct Follow {
     pub choice: Choice,
     /// A name of our own; for gateways in open mode.
     pub user: Option<String>,
+    /// What to show; looked at again for each attachment.
+    pub credentials: Credentials,
     /// Between two short polls that found nothing.
     pub poll_interval: Duration,
 }
@@ -53,7 +56,9 @@ impl Follow {
     /// Follows until the follower wants no more.
     ///
     /// # Errors
-    /// What the gateway said, if it said that coming back is of no use.
+    /// What the gateway said, if it said that coming back is of no use: also without another token than the one that it
+    /// refused. [`Failure::Untrusted`] if it is not the gateway that answers, [`Failure::Local`] for a token that cannot
+    /// be used.
     pub async fn run(
         &self,
         endpoint: &Endpoint,
@@ -61,35 +66,43 @@ impl Follow {
     ) -> Result<(), Failure> {
         let mut cursor = self.cursor.clone();
         let mut back_off = BACK_OFF_MIN;
+        let mut endpoint = endpoint.with_token(self.credentials.read()?);
         loop {
-            let transports = self.transports(endpoint).await;
+            let transports = self.transports(&endpoint).await;
             let count = transports.len();
             for (i, transport) in transports.into_iter().enumerate() {
+                self.renew(&mut endpoint, follower);
                 follower.note(&format!("{}, from {cursor}", transport.as_str()));
                 let attachment = Attachment {
-                    endpoint,
+                    endpoint: &endpoint,
                     follow: self,
                     cursor: &mut cursor,
                     follower,
                 };
-                let ended = attach(transport, attachment).await;
-                let Ended::Lost {
-                    code,
-                    reason,
-                    retry_after,
-                    was_proven,
-                } = ended
-                else {
-                    return Ok(());
-                };
+                let (code, reason, retry_after, was_proven) =
+                    match attach(transport, attachment).await {
+                        Ended::Enough => return Ok(()),
+                        Ended::Hopeless(failure) => return Err(failure),
+                        Ended::Lost {
+                            code,
+                            reason,
+                            retry_after,
+                            was_proven,
+                        } => (code, reason, retry_after, was_proven),
+                    };
                 // A transport that is switched off is one more that does not work here, if there are others.
                 let code = code.filter(|code| *code != Code::NotFound || count == 1);
                 if let Some(code) = code.filter(|code| !code.reconnect()) {
-                    return Err(Failure::Refused {
+                    let failure = Failure::Refused {
                         code: Some(code),
                         message: reason,
                         retry_after_ms: None,
-                    });
+                    };
+                    if failure.wants_token() && self.credentials.has_other(endpoint.token()) {
+                        follower.note(&format!("{failure}: there is another one now"));
+                        break;
+                    }
+                    return Err(failure);
                 }
                 follower.note(&reason);
                 if was_proven {
@@ -103,6 +116,15 @@ impl Follow {
                     break;
                 }
             }
+        }
+    }
+
+    /// Shows the token as it is now. One that cannot be read is about to be replaced, as it could be read before: until
+    /// then the old one has to do.
+    fn renew(&self, endpoint: &mut Endpoint, follower: &mut dyn Follower) {
+        match self.credentials.read() {
+            Ok(token) => *endpoint = endpoint.with_token(token),
+            Err(failure) => follower.note(&format!("{failure}: the token stays as it was")),
         }
     }
 

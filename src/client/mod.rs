@@ -3,6 +3,7 @@
 //! It speaks the wire like any other client and shares nothing with the server but the names of codes and transports.
 
 mod attachment;
+mod credentials;
 mod endpoint;
 mod follow;
 mod poll;
@@ -10,5 +11,6 @@ mod positions;
 mod sse;
 mod websocket;
 
+pub use credentials::Credentials;
 pub use endpoint::{Endpoint, Failure};
 pub use follow::{Choice, Follow, Follower};

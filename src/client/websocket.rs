@@ -18,14 +18,21 @@ pub(super) async fn attach(attachment: Attachment<'_>) -> Ended {
     let target = attachment
         .endpoint
         .target(Transport::WebSocket.path(), &attachment.query(&[]));
+    // The stream may be an encrypted one, which the handshake need not know.
     let url = format!("ws://{}{target}", attachment.endpoint.authority());
     let open = async {
+        let authorization = attachment.endpoint.authorization()?;
         let stream = attachment.endpoint.connect().await?;
         let mut request = url.into_client_request().map_err(Failure::broken)?;
         let subprotocol = http::HeaderValue::from_static("everyway.v1");
         request
             .headers_mut()
             .insert(http::header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        if let Some(value) = authorization {
+            request
+                .headers_mut()
+                .insert(http::header::AUTHORIZATION, value);
+        }
         client_async(request, stream).await.map_err(refused)
     };
     let mut socket = match timeout(PROOF_WITHIN, open).await {

@@ -8,12 +8,20 @@ section! {
     /// Who may do what. Keys and secrets are read from files, so that no configuration holds one.
     Auth at "auth." {
         /// A file with the secret that tokens are signed with by HMAC: 32 bytes or more; a line feed at its end is not part
-        /// of it. Setting this, `auth.pem_files`, `auth.jwks_file` or `auth.api_keys` ends the open mode.
+        /// of it. Setting this, `auth.pem_files`, `auth.jwks_file`, `auth.jwks_url` or `auth.api_keys` ends the open mode.
         secret_file: String = String::new(),
         /// Files with the public keys (PEM) of those who sign tokens by RSA, ECDSA or EdDSA.
         pem_files: Vec<String> = Vec::new(),
         /// A file with a JSON Web Key Set (RFC 7517). Its keys are chosen by `kid`.
         jwks_file: String = String::new(),
+        /// The URL of a JSON Web Key Set with public keys: https, or http on this machine; redirects are not followed. It is
+        /// fetched at the start, on SIGHUP, when its `max-age` is over (1 minute at least, 1 hour at most, 10 minutes if
+        /// it has none), and when a token names a key that is not in it, at most every 30 seconds for that. While it
+        /// cannot be fetched the keys that there are stay; a token that needs another one is answered `unavailable`.
+        jwks_url: String = String::new(),
+        /// Authorities, in PEM, one of which must have signed the certificate of `auth.jwks_url`. Empty: those that the
+        /// system trusts.
+        jwks_ca: String = String::new(),
         /// The algorithms that tokens may be signed with. What a token says of itself never adds one.
         algorithms: Vec<Algorithm> = Algorithm::ALL.to_vec(),
         /// The `iss` that tokens must have. Empty: any, or none.
@@ -150,6 +158,10 @@ impl Auth {
             (
                 self.ticket_s > Seconds::new(0) && self.ticket_s <= TICKET_S_MAX,
                 "auth.ticket_s must be more than 0 and at most 30",
+            ),
+            (
+                self.jwks_ca.is_empty() || self.jwks_url.starts_with("https:"),
+                "auth.jwks_ca is for an auth.jwks_url that begins with https:",
             ),
             (self.tickets_max > 0, "auth.tickets_max must be at least 1"),
             (

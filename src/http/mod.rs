@@ -7,6 +7,7 @@ mod credentials;
 mod discard;
 mod door;
 mod error;
+mod late_key;
 mod ops;
 mod publish;
 mod query;
@@ -62,7 +63,10 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
     // An origin that is not let in learns nothing, not even by CORS.
     let counted = gateway.limits.request(peer.address);
     let (handled, origin) = match (door::admit(&gateway, &parts), counted) {
-        (Ok(()), Ok(())) => (dispatch(&gateway, peer, parts, body), origin),
+        (Ok(()), Ok(())) => (
+            late_key::dispatch_with_key(&gateway, peer, parts, body),
+            origin,
+        ),
         (Ok(()), Err(refused)) => {
             let refusal = refuse(&gateway, parts, refused.into());
             (discard::refuse(refusal, body, version), origin)

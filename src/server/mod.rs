@@ -240,7 +240,11 @@ async fn watch_files(tls: Arc<Tls>) {
 }
 
 async fn sweep(gateway: Arc<Gateway>) {
-    tokio::join!(sweep_history(&gateway), gateway.limits.sweep());
+    tokio::join!(
+        sweep_history(&gateway),
+        gateway.limits.sweep(),
+        gateway.auth.keep_fresh()
+    );
 }
 
 async fn sweep_history(gateway: &Gateway) {

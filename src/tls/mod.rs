@@ -1,5 +1,6 @@
 //! TLS (RFC 8446): the certificate and its key as they are now, and the handshakes under way.
 
+pub mod client;
 pub mod local;
 mod watch;
 
@@ -190,7 +191,7 @@ impl Files {
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let roots = Arc::new(roots(path)?);
+                let roots = Arc::new(roots("tls.client_ca", path)?);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
                     .build()
                     .map_err(|error| blame("tls.client_ca", path, &error))?;
@@ -221,12 +222,13 @@ fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(found)
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+/// The authorities of a file, at least one.
+fn roots(key: &str, path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("tls.client_ca", path)? {
+    for certificate in certificates(key, path)? {
         roots
             .add(certificate)
-            .map_err(|error| blame("tls.client_ca", path, &error))?;
+            .map_err(|error| blame(key, path, &error))?;
     }
     Ok(roots)
 }

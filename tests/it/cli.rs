@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use super::support::http::request;
 use super::support::{Gateway, Via, until, within};
 
-fn everyway(args: &[&str]) -> Command {
+pub fn everyway(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_everyway"));
     command
         .args(args)
@@ -20,17 +20,17 @@ fn everyway(args: &[&str]) -> Command {
     command
 }
 
-async fn run(args: &[&str]) -> Output {
+pub async fn run(args: &[&str]) -> Output {
     within(&format!("everyway {args:?}"), everyway(args).output())
         .await
         .expect("the program runs")
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

@@ -3,6 +3,7 @@
 mod architecture;
 mod autobahn;
 mod cli;
+mod cli_guarded;
 mod clients;
 mod conformance;
 mod crowd;
@@ -12,6 +13,7 @@ mod fuzz;
 mod hopping;
 mod hostile;
 mod http2;
+mod jwks;
 mod leaving;
 mod limits;
 mod model;

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::attachments::Attachment;
-use crate::auth::Action;
+use crate::auth::{Action, Credential};
 use crate::broker::PublishError;
 use crate::bus::{ChannelName, Draft, Payload, Position, Start};
 use crate::code::{Code, End};
@@ -28,6 +28,8 @@ pub enum Done {
     Answer(Vec<u8>),
     /// An answer, and the channels that are read no more: told after it.
     Refreshed(Vec<Vec<u8>>),
+    /// A new token whose key had to be fetched, to look at now.
+    Renewing(Option<Ref>, Secret),
     /// A subscription to take in, then to answer.
     Joined(Option<Ref>, ChannelName, Joined),
 }
@@ -52,14 +54,13 @@ pub fn begin(
 ) -> Step {
     let Request { reference, command } = command::parse(text, gateway.command_limits());
     let step = match command {
-        Ok(Command::Refresh { token }) => refresh(
-            gateway,
-            client,
-            attachment,
-            session,
-            reference.clone(),
-            token,
-        ),
+        Ok(Command::Refresh { token }) => match late(gateway, reference.clone(), &token) {
+            Some(work) => Ok(Step::Work(work)),
+            None => {
+                let reference = reference.clone();
+                refresh(gateway, client, attachment, session, reference, token).map(Step::Done)
+            }
+        },
         Ok(command) => run(gateway, client, session, reference.clone(), command),
         Err(problem) => Err(problem),
     };
@@ -140,6 +141,41 @@ fn run(
     }
 }
 
+/// The wait for the key of a new token, if it is not here.
+fn late(gateway: &Arc<Gateway>, reference: Option<Ref>, token: &Secret) -> Option<Work> {
+    let credential = Credential::Bearer(token.clone());
+    if !gateway.auth.lacks_key(&credential) {
+        return None;
+    }
+    let (gateway, token) = (Arc::clone(gateway), token.clone());
+    Some(Box::pin(async move {
+        match gateway.auth.seek_key(&credential).await {
+            Ok(()) => Done::Renewing(reference, token),
+            Err(problem) => Done::Answer(refuse(&gateway, reference, &problem)),
+        }
+    }))
+}
+
+/// Goes on with a new token whose key had to be fetched: the answers, in order.
+pub fn renew(
+    gateway: &Gateway,
+    client: &mut Client,
+    attachment: &Attachment,
+    session: &mut Session,
+    reference: Option<Ref>,
+    token: Secret,
+) -> Done {
+    let done = refresh(
+        gateway,
+        client,
+        attachment,
+        session,
+        reference.clone(),
+        token,
+    );
+    done.unwrap_or_else(|problem| Done::Answer(refuse(gateway, reference, &problem)))
+}
+
 /// Goes on with a new token, whose rights count from here on.
 fn refresh(
     gateway: &Gateway,
@@ -148,7 +184,7 @@ fn refresh(
     session: &mut Session,
     reference: Option<Ref>,
     token: Secret,
-) -> Result<Step, Problem> {
+) -> Result<Done, Problem> {
     let principal = gateway.auth.refresh(&client.principal, token)?;
     attachment.renew(principal.token_id().cloned(), principal.ends_at_s());
     // As at the beginning: what was revoked before the renewal is seen here, what is revoked after it ends the attachment.
@@ -173,7 +209,7 @@ fn refresh(
         };
         told.push(unsubscribed.to_json());
     }
-    Ok(Step::Done(Done::Refreshed(told)))
+    Ok(Done::Refreshed(told))
 }
 
 /// The channels that the client is subscribed to and may not be.

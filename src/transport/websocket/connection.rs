@@ -217,6 +217,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn push_done(&mut self, done: Done) {
         match done {
             Done::Answer(json) => self.socket.push_json(&json),
+            Done::Renewing(reference, token) => {
+                let done = commands::renew(
+                    &self.gateway,
+                    &mut self.client,
+                    &self.attachment,
+                    &mut self.session,
+                    reference,
+                    token,
+                );
+                self.push_done(done);
+            }
             Done::Refreshed(told) => told.iter().for_each(|json| self.socket.push_json(json)),
             Done::Joined(reference, channel, joined) => {
                 // The answer is queued before the session reads again, so it comes before the channel's messages.

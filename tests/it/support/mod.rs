@@ -6,6 +6,7 @@ pub mod frames;
 pub mod gateway;
 pub mod http;
 pub mod http2;
+pub mod issuer;
 pub mod need;
 pub mod program;
 pub mod proxy;

@@ -1,0 +1,53 @@
+//! Requests whose token names a key that is not here yet: they wait until it was asked for, and go on as if nothing had been.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use hyper::body::Incoming;
+use tracing::{Instrument, Span};
+
+use super::discard;
+use super::route::Endpoint;
+use super::{Handled, credentials, dispatch, refuse};
+use crate::auth::Credential;
+use crate::gateway::Gateway;
+use crate::peer::Peer;
+
+/// Dispatches a request, at once if it can be.
+pub fn dispatch_with_key(
+    gateway: &Arc<Gateway>,
+    peer: Peer,
+    parts: Parts,
+    body: Incoming,
+) -> Handled {
+    let Some(credential) = late(gateway, &parts) else {
+        return dispatch(gateway, peer, parts, body);
+    };
+    let (gateway, span) = (Arc::clone(gateway), Span::current());
+    Handled::Later(Box::pin(async move {
+        let sought = gateway.auth.seek_key(&credential);
+        let handled = match sought.instrument(span.clone()).await {
+            Ok(()) => span.in_scope(|| dispatch(&gateway, peer, parts, body)),
+            Err(problem) => {
+                let version = parts.version;
+                discard::refuse(refuse(&gateway, parts, problem), body, version)
+            }
+        };
+        drop(span);
+        match handled {
+            Handled::Now(response) => response,
+            Handled::Later(answer) => answer.await,
+        }
+    }))
+}
+
+/// The credential of a request that has to wait for its key. What is wrong with a request is told by who looks at it next.
+fn late(gateway: &Gateway, parts: &Parts) -> Option<Credential> {
+    use Endpoint::{Echo, Health, Ready, Transports};
+    let endpoint = Endpoint::at(parts.uri.path())?;
+    if !gateway.auth.fetches_keys() || matches!(endpoint, Echo | Health | Ready | Transports) {
+        return None;
+    }
+    let credential = credentials::read_websocket(parts).ok()??;
+    gateway.auth.lacks_key(&credential).then_some(credential)
+}
