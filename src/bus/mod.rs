@@ -23,7 +23,7 @@ pub use position::{Epoch, Position, Start};
 pub use publication::{Draft, Key, Payload, Publication};
 pub use reader::{Batch, Budget, Gap, Item, Reader};
 pub use signal::{Beats, Signal};
-pub use store::{Bounds, Store};
+pub use store::{Bounds, ChannelPage, ChannelStatus, Store};
 pub use subscription::Subscription;
 
 use crate::broker::Broker;
@@ -68,6 +68,14 @@ impl Bus {
         draft: &Draft,
     ) -> Result<Position, PublishError> {
         self.broker.publish(channel, draft).await
+    }
+
+    /// Drops all messages of a channel. Returns its head, which stays, and how many messages there were.
+    ///
+    /// # Errors
+    /// [`PublishError::Unavailable`].
+    pub async fn purge(&self, channel: &ChannelName) -> Result<(Position, usize), PublishError> {
+        self.broker.purge(channel).await
     }
 
     /// True if the draft's key was used in this channel with another payload.
@@ -142,6 +150,11 @@ impl Bus {
     /// The number of channels and the bytes they keep.
     pub fn totals(&self) -> (usize, usize) {
         self.store.totals()
+    }
+
+    /// The channels of this node by name, a page at a time; see [`Store::list`].
+    pub fn list(&self, prefix: &str, after: Option<&str>, count: usize) -> ChannelPage {
+        self.store.list(prefix, after, count)
     }
 
     /// Drops what is too old. The server calls it now and then.
