@@ -55,11 +55,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn going_down_takes_its_time_with_a_crowd_and_none_with_a_few() {
         let attachments = nobody_yet();
-        let enter = || {
-            attachments
-                .enter(Transport::Sse, Holder::default())
-                .unwrap()
-        };
+        let enter = || attachments.enter(Transport::Sse, Holder::nobody()).unwrap();
         let has_ended =
             |attachment: &Attachment| attachment.signal.take(&mut Marks::default()).is_err();
         let crowd: Vec<_> = (0..5000).map(|_| enter()).collect();

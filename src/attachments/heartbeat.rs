@@ -118,7 +118,7 @@ mod tests {
         for entered_ms in [0, 500, 7000, 31_990] {
             sleep(Duration::from_millis(entered_ms)).await;
             let attachment = attachments
-                .enter(Transport::WebSocket, Holder::default())
+                .enter(Transport::WebSocket, Holder::nobody())
                 .unwrap();
             let heard = heard(&attachment, 3 * HEARTBEAT).await;
             let pings: Vec<_> = heard.iter().filter(|(beats, _)| beats.ping).collect();
@@ -139,7 +139,7 @@ mod tests {
         let attachments = nobody_yet();
         let enter = || {
             attachments
-                .enter(Transport::WebSocket, Holder::default())
+                .enter(Transport::WebSocket, Holder::nobody())
                 .unwrap()
         };
         // The first check looks at these, and rests between them.
@@ -165,11 +165,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_event_stream_is_pinged_and_a_long_poll_is_let_be() {
         let attachments = attachments();
-        let stream = attachments
-            .enter(Transport::Sse, Holder::default())
-            .unwrap();
+        let stream = attachments.enter(Transport::Sse, Holder::nobody()).unwrap();
         let poll = attachments
-            .enter(Transport::LongPoll, Holder::default())
+            .enter(Transport::LongPoll, Holder::nobody())
             .unwrap();
         let heard_by_stream = heard(&stream, 2 * HEARTBEAT).await;
         assert!(!heard_by_stream.is_empty());
@@ -185,11 +183,7 @@ mod tests {
     async fn everybody_in_a_slot_is_served_and_places_are_given_back() {
         let attachments = attachments();
         let mut crowd: Vec<_> = (0..3 * LOOKED_AT_MAX)
-            .map(|_| {
-                attachments
-                    .enter(Transport::Sse, Holder::default())
-                    .unwrap()
-            })
+            .map(|_| attachments.enter(Transport::Sse, Holder::nobody()).unwrap())
             .collect();
         // Holes in the table are skipped, and stop nothing.
         crowd.drain(10..2 * LOOKED_AT_MAX);

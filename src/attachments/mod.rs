@@ -3,20 +3,24 @@
 mod drain;
 mod ends;
 mod heartbeat;
+mod list;
 mod table;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use list::Listed;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::bus::{PublicId, Signal, UserName};
 use crate::code::{Code, End};
 use crate::config::Timeouts;
-use crate::limits::{Account, AttachmentPlace, Counted, Limits, Refused};
+use crate::limits::{AttachmentPlace, Counted, Limits, Refused};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::transport::Transport;
-use table::{Attached, Place, Table};
+use table::{Place, Table};
 
 /// All attachments of a gateway.
 #[derive(Debug)]
@@ -24,10 +28,12 @@ pub struct Attachments {
     table: Mutex<Table>,
     limits: Arc<Limits>,
     metrics: Arc<Metrics>,
+    /// When ages began to be counted.
+    started: Instant,
 }
 
 /// Who holds a place, and until when.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Holder {
     /// Who; nobody in particular if absent.
     pub user: Option<UserName>,
@@ -37,8 +43,8 @@ pub struct Holder {
     pub token_id: Option<Arc<str>>,
     /// When the attachment ends with its token, in seconds since 1970.
     pub ends_at_s: Option<u64>,
-    /// On whose account it is counted.
-    pub account: Account,
+    /// Where it is.
+    pub address: IpAddr,
 }
 
 /// Whose attachments an administrator ends.
@@ -65,7 +71,7 @@ pub struct Attachment {
 }
 
 /// How many attachments are looked at under one lock.
-const LOOKED_AT_MAX: usize = 1024;
+pub const LOOKED_AT_MAX: usize = 1024;
 
 impl Attachments {
     /// No attachments yet.
@@ -74,10 +80,11 @@ impl Attachments {
             table: Mutex::default(),
             limits,
             metrics,
+            started: Instant::now(),
         }
     }
 
-    /// Takes a place on somebody's account.
+    /// Takes a place, on the account of the holder's address and user.
     ///
     /// # Errors
     /// `shutdown` while the gateway goes down, `rate_limited` if its address attached too often, `overloaded` at a limit:
@@ -88,20 +95,17 @@ impl Attachments {
         holder: Holder,
     ) -> Result<Attachment, Problem> {
         self.table.lock().check_draining()?;
-        let counted = self.limits.attach(holder.account.clone())?;
+        let account = self.limits.account(holder.user.as_ref(), holder.address);
+        let counted = self.limits.attach(account)?;
         let attachments_max = self.limits.attachments_max();
-        let signal = Arc::new(Signal::default());
+        let retires_at_s = self.draw_retirement();
         let mut table = self.table.lock();
         table.check_draining()?;
         if table.count >= attachments_max {
             drop(table);
             return Err(Refused::Full(Counted::All).into());
         }
-        let place = table.insert(Attached {
-            signal: Arc::clone(&signal),
-            transport,
-            holder,
-        });
+        let (place, signal) = table.insert(transport, holder, retires_at_s);
         drop(table);
         let metrics = self.metrics.transport(transport);
         metrics.attachments.inc();
@@ -120,23 +124,30 @@ impl Attachments {
     /// Keeps WebSockets and event streams alive, without an end: one timer for all of them. A ping comes at least every
     /// `heartbeat_s`, and the check of its answer at least `pong_s` later.
     ///
-    /// Whose token has run out is ended from here, too.
+    /// Whose time has come is ended from here, too.
     pub async fn keep_alive(&self, timeouts: &Timeouts) {
-        tokio::join!(self.beat_on(timeouts), self.end_with_tokens());
+        tokio::join!(self.beat_on(timeouts), self.end_in_time());
     }
 
-    /// Ends the attachments of a user, a session or a token, and says how many there were.
+    /// Ends the attachments of a user, a session or a token, and says how many there were. Who comes meanwhile may be missed:
+    /// revoke first.
     pub fn end(&self, whom: Whom, end: &End) -> usize {
-        let signals: Vec<Arc<Signal>> = {
-            let table = self.table.lock();
-            let all = table.slots.iter().flatten();
-            all.filter(|(_, attached)| whom.is(&attached.holder))
-                .map(|(_, attached)| Arc::clone(&attached.signal))
-                .collect()
-        };
-        // Who is on the way out already does not count.
-        let ended = signals.iter().filter(|signal| signal.end(end.clone()));
-        ended.count()
+        let (mut ended, mut from) = (0, Some(Place::FIRST));
+        while let Some(place) = from {
+            let signals: Vec<Arc<Signal>> = {
+                let table = self.table.lock();
+                let (slice, next) = table.slice(place);
+                from = next;
+                let meant = slice.filter(|(_, attached)| whom.is(&attached.holder));
+                meant
+                    .map(|(_, attached)| Arc::clone(&attached.signal))
+                    .collect()
+            };
+            // Who is on the way out already does not count.
+            let first = signals.iter().filter(|signal| signal.end(end.clone()));
+            ended += first.count();
+        }
+        ended
     }
 
     /// The number of attachments.
@@ -147,6 +158,20 @@ impl Attachments {
     /// True if nobody is attached.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+impl Holder {
+    /// Nobody in particular, on this machine.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            user: None,
+            public_id: None,
+            token_id: None,
+            ends_at_s: None,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+        }
     }
 }
 
@@ -172,12 +197,12 @@ impl Attachment {
         let table = &mut *table;
         // The place is ours until we are dropped.
         if let Some(attached) = table.slots[self.place.slot].get_mut(self.place.key) {
-            if let Some(end) = attached.holder.ends_at_s {
-                table.ends.remove(&(end, self.place));
-            }
+            table
+                .token_ends
+                .remove(attached.holder.ends_at_s, self.place);
             attached.holder.token_id = token_id;
             attached.holder.ends_at_s = ends_at_s;
-            table.ends.extend(ends_at_s.map(|end| (end, self.place)));
+            table.token_ends.add(ends_at_s, self.place);
         }
     }
 
@@ -207,11 +232,18 @@ impl Drop for Attachment {
 mod tests {
     use super::*;
     use crate::bus::Marks;
-    use crate::config::Config;
+    use crate::config::{Config, Seconds};
 
     /// Attachments that nobody keeps alive.
     pub(super) fn nobody_yet() -> Arc<Attachments> {
-        let limits = Arc::new(Limits::new(&Config::default()));
+        aged(0)
+    }
+
+    /// The same, which end by their age.
+    pub(super) fn aged(age_s_max: u64) -> Arc<Attachments> {
+        let mut config = Config::default();
+        config.attachment.age_s_max = Seconds::new(age_s_max as u32);
+        let limits = Arc::new(Limits::new(&config));
         Arc::new(Attachments::new(limits, Arc::default()))
     }
 
@@ -220,12 +252,10 @@ mod tests {
         let attachments = nobody_yet();
         let bob = Holder {
             user: UserName::parse("bob").ok(),
-            ..Holder::default()
+            ..Holder::nobody()
         };
         let bob = attachments.enter(Transport::Sse, bob).unwrap();
-        let other = attachments
-            .enter(Transport::Sse, Holder::default())
-            .unwrap();
+        let other = attachments.enter(Transport::Sse, Holder::nobody()).unwrap();
         let user = UserName::parse("bob").unwrap();
         let end = End::from(Code::Disconnected);
         assert_eq!(attachments.end(Whom::User(&user), &end), 1);

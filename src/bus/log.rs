@@ -194,7 +194,7 @@ impl Log {
     }
 
     /// The number of publications that are kept.
-    pub fn len(&self) -> usize {
+    pub fn kept(&self) -> usize {
         self.entries.len()
     }
 

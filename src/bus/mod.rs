@@ -157,6 +157,20 @@ impl Bus {
         self.store.list(prefix, after, count)
     }
 
+    /// Some of the audience of a channel: of so many seats, from one on, those that are taken, each with its signal. Also the
+    /// seat to go on from; nothing at the end. Who stays keeps its seat.
+    pub fn audience(
+        &self,
+        channel: &ChannelName,
+        from: usize,
+        count: usize,
+    ) -> (Vec<(usize, Arc<Signal>)>, Option<usize>) {
+        match self.store.find(channel) {
+            Ok(channel) => channel.sitters(from, count),
+            Err(_) => (Vec::new(), None),
+        }
+    }
+
     /// Drops what is too old. The server calls it now and then.
     pub async fn sweep(&self) {
         self.store.sweep().await;

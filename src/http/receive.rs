@@ -134,8 +134,7 @@ fn open_sse(
 /// Takes a place. What an administrator revoked between the look at the credentials and this is seen here; what is revoked
 /// from now on ends the attachment.
 fn enter(gateway: &Gateway, transport: Transport, client: &Client) -> Result<Attachment, Problem> {
-    let holder = client.holder(&gateway.limits);
-    let attachment = gateway.attachments.enter(transport, holder)?;
+    let attachment = gateway.attachments.enter(transport, client.holder())?;
     gateway.auth.check(&client.principal)?;
     Ok(attachment)
 }
@@ -179,11 +178,8 @@ fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Reque
     let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
     let session = attach.session.as_ref();
     let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));
-    let account = gateway
-        .limits
-        .account(principal.user.as_ref(), peer.address);
     Ok(poll::Request {
-        holder: holder(&principal, public_id, account),
+        holder: holder(&principal, public_id, peer.address),
         channels: attach.channels,
         starts: attach.starts,
         budget: gateway.page_budget(limit),

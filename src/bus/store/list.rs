@@ -69,7 +69,7 @@ impl Store {
 
     fn status(&self, channel: &Channel) -> ChannelStatus {
         let (head, messages, bytes) =
-            self.with_log(channel, |log| (log.head(), log.len(), log.kept_bytes()));
+            self.with_log(channel, |log| (log.head(), log.kept(), log.kept_bytes()));
         let idle_ms = self.now_ms().saturating_sub(channel.active_ms());
         ChannelStatus {
             name: channel.name.clone(),
