@@ -1,7 +1,6 @@
 //! One TCP connection: its options, its HTTP, and how it ends.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,7 +26,7 @@ use super::stream::{Stream, Streams, is_given_up, note_body};
 use crate::gateway::Gateway;
 use crate::http::{Body, Handled, handle};
 use crate::limits::SocketPlace;
-use crate::peer::Peer;
+use crate::peer::{Entrance, Peer};
 use crate::switch::{Switch, Watch};
 use crate::tls::{self, Tls};
 
@@ -36,14 +35,18 @@ use crate::tls::{self, Tls};
 pub struct SocketPermit {
     open: Gauge,
     _permit: OwnedSemaphorePermit,
-    _place: SocketPlace,
+    /// Administrators have none: they are not counted by address.
+    _place: Option<SocketPlace>,
 }
 
 impl SocketPermit {
     /// Counts a connection in; nothing if there are too many, in all or from its address.
-    pub fn take(gateway: &Gateway, permits: &Arc<Semaphore>, address: IpAddr) -> Option<Self> {
+    pub fn take(gateway: &Gateway, permits: &Arc<Semaphore>, peer: Peer) -> Option<Self> {
         let permit = Arc::clone(permits).try_acquire_owned().ok()?;
-        let place = gateway.limits.socket(address)?;
+        let place = match peer.entrance {
+            Entrance::Public => Some(gateway.limits.socket(peer.address)?),
+            Entrance::Admin => None,
+        };
         let open = gateway.metrics.sockets.clone();
         open.inc();
         Some(Self {
