@@ -78,9 +78,21 @@ impl Server {
         let gateway = gateway.map_err(|error| StartError::Config(error.to_string()))?;
         let gateway = Arc::new(gateway);
         let server = &gateway.config().server;
-        let plain = resolve(&gateway, "server.listen", &server.listen).await?;
-        let encrypted = resolve(&gateway, "server.tls_listen", &server.tls_listen).await?;
-        let admin = resolve(&gateway, "server.admin_listen", &server.admin_listen).await?;
+        let plain = resolve(&gateway, "server.listen", &server.listen, Entrance::Public).await?;
+        let encrypted = resolve(
+            &gateway,
+            "server.tls_listen",
+            &server.tls_listen,
+            Entrance::Public,
+        )
+        .await?;
+        let admin = resolve(
+            &gateway,
+            "server.admin_listen",
+            &server.admin_listen,
+            Entrance::Admin,
+        )
+        .await?;
         let tls = if encrypted.is_empty() {
             None
         } else {
@@ -311,6 +323,7 @@ async fn resolve(
     gateway: &Gateway,
     key: &str,
     listen: &[String],
+    entrance: Entrance,
 ) -> Result<Vec<SocketAddr>, StartError> {
     let mut addresses = Vec::new();
     for listen in listen {
@@ -329,10 +342,13 @@ async fn resolve(
              auth.anonymous.publish to say what everybody may do, \
              or listen on 127.0.0.1"
         ))),
-        Some(address) if gateway.config().server.echo => Err(StartError::Config(format!(
-            "server.echo: {address} can be reached from elsewhere, and the echo has limits for tests only: \
+        // There is no echo at the admin listener.
+        Some(address) if gateway.config().server.echo && entrance == Entrance::Public => {
+            Err(StartError::Config(format!(
+                "server.echo: {address} can be reached from elsewhere, and the echo has limits for tests only: \
              listen on 127.0.0.1, or leave it out"
-        ))),
+            )))
+        }
         _ => Ok(addresses),
     }
 }

@@ -3,14 +3,17 @@
 use std::sync::LazyLock;
 
 use everyway::config::{ApiKey, Config};
+use everyway::server::Server;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
 use super::support::http::{self, Response};
 use super::support::http2::Http2;
+use super::support::program::Program;
 use super::support::ws::Ws;
 use super::support::{Gateway, until, within};
 
@@ -512,4 +515,58 @@ async fn bad_questions_are_bad_requests() {
             .await;
         assert_eq!(response.code(), "bad_request", "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_names_and_no_port() {
+    let gateway = guarded(|_| ()).await;
+    let address = gateway.admin.expect("a listener");
+    let named = async || {
+        let host = [("host", "gateway.internal:9100")];
+        let response = http::request(address, "GET", "/metrics", &host, b"").await;
+        response.status
+    };
+    assert_eq!(named().await, 403);
+    let mut config = Config::clone(&gateway.inner.config());
+    config.server.admin_hosts = vec!["gateway.internal".to_owned()];
+    assert!(gateway.inner.config().changed_fixed(&config).is_empty());
+    gateway
+        .inner
+        .reload(config.clone())
+        .expect("it can be used");
+    assert_eq!(named().await, 200);
+    config.server.admin_listen = vec!["127.0.0.1:9".to_owned()];
+    config.limits.admin_sockets_max = 7;
+    let fixed = gateway.inner.config().changed_fixed(&config);
+    assert_eq!(fixed, ["server.admin_listen", "limits.admin_sockets_max"]);
+}
+
+#[tokio::test]
+async fn an_address_that_others_reach_is_warned_of_and_refused_in_open_mode() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everyway"));
+    command.args(["serve", "--listen=127.0.0.1:0"]);
+    command.args(["--set=server.admin_listen=0.0.0.0:0"]);
+    command.args(["--set=auth.anonymous.subscribe=news"]);
+    let program = Program::start(command);
+    let printed = program.printed_with("listening for administrators").await;
+    assert!(printed.contains("WARN"), "{printed}");
+    assert!(
+        printed.contains("an administrator without a token"),
+        "{printed}"
+    );
+    let mut config = Config::default();
+    config.server.listen = vec!["127.0.0.1:0".to_owned()];
+    config.server.admin_listen = vec!["0.0.0.0:0".to_owned()];
+    let refused = Server::bind(config.clone()).await.expect_err("open mode");
+    assert!(
+        refused.to_string().contains("server.admin_listen"),
+        "{refused}"
+    );
+    config.server.admin_listen = vec!["nonsense".to_owned()];
+    let wrong = config.check().expect_err("no address");
+    assert!(wrong.contains("server.admin_listen"), "{wrong}");
+    config.server.admin_listen = Vec::new();
+    config.server.admin_hosts = vec!["gateway:9100".to_owned()];
+    let wrong = config.check().expect_err("no name");
+    assert!(wrong.contains("server.admin_hosts"), "{wrong}");
 }
