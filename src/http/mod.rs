@@ -19,7 +19,7 @@ mod standing;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use body::Body;
+pub use body::{Body, SentAway};
 use http::header::{ALLOW, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};

@@ -20,7 +20,7 @@ use crate::transport::websocket::{self, Agreement, Opening};
 use crate::transport::{Client, Transport, holder};
 
 use super::Handled;
-use super::body::Body;
+use super::body::{Body, SentAway};
 use super::route::{Attach, Poll};
 use super::{credentials, error, etag, page_response, route, route_limits};
 
@@ -204,7 +204,17 @@ fn authorize(
 
 fn answer(answer: Result<Answer, Problem>) -> Response<Body> {
     match answer {
-        Ok(Answer::Page { json, cursor }) => page_response(json, &cursor),
+        Ok(Answer::Page {
+            json,
+            cursor,
+            is_sent_away,
+        }) => {
+            let mut response = page_response(json, &cursor);
+            if is_sent_away {
+                response.extensions_mut().insert(SentAway);
+            }
+            response
+        }
         Ok(Answer::NotModified { cursor }) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;

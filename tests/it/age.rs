@@ -5,6 +5,8 @@ use std::sync::Arc;
 use everyway::config::{Config, Seconds};
 use serde_json::{Value, json};
 
+use super::support::http;
+use super::support::http2::Http2;
 use super::support::sse::Stream;
 use super::support::ws::Ws;
 use super::support::{Gateway, Reader, Via, until, within};
@@ -41,6 +43,24 @@ async fn each_transport_ends_in_its_own_way() {
     is_told_to_come_back(&last);
     assert_eq!(sse.retry_ms, last["retry_after_ms"].as_u64());
     assert_eq!(sse.next().await, None);
+}
+
+/// A balancer that works on connections sees only those that close.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_http1_the_connection_goes_with_its_attachment() {
+    let gateway = aging(1).await;
+    for target in ["/v1/sse?channel=a", "/v1/longpoll?channel=a&wait=50"] {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        // Read until the gateway closes, which is long before a connection without a request would be.
+        let answer = http::raw(gateway.address, request.as_bytes()).await;
+        let ends_well = answer.ends_with("0\r\n\r\n") || answer.ends_with("\"messages\":[]}");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && ends_well, "{answer}");
+    }
+    // Over HTTP/2 others share it.
+    let http2 = Http2::connect(gateway.address).await;
+    let mut stream = Stream::of(http2.open("/v1/sse?channel=a").await);
+    while stream.next().await.is_some() {}
+    assert_eq!(http2.get("/v1/poll?channel=a").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
