@@ -28,6 +28,7 @@ pub mod stall;
 pub mod switch;
 pub mod tls;
 pub mod transport;
+pub mod wire;
 
 pub mod http;
 pub mod server;

@@ -14,14 +14,15 @@ use crate::code::End;
 
 /// One attached client.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Session {
-    bus: Bus,
     signal: Arc<Signal>,
-    subscriptions: Slab<Subscription>,
     /// Which subscriptions may have something to read.
     ready: Marks,
     /// What is due and was not asked for yet.
     beats: Beats,
+    subscriptions: Slab<Subscription>,
+    bus: Bus,
 }
 
 /// A subscription that was made and is not yet part of a session.

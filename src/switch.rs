@@ -22,12 +22,15 @@ struct State {
 pin_project! {
     /// Ready once a switch is thrown. The task that polls it must be the same each time, as a spawned task is: it is
     /// registered once.
+    ///
+    /// In this order, because each wake-up of each task looks at the first two, and a second cache line is a second miss.
     #[derive(Debug)]
+    #[repr(C)]
     pub struct Watch {
         switch: Switch,
+        is_registered: bool,
         #[pin]
         wait: WaitForCancellationFutureOwned,
-        is_registered: bool,
     }
 }
 

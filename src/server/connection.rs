@@ -15,54 +15,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus_client::metrics::gauge::Gauge;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::guard::{AnswerGuard, GuardedIo, Phase};
-use super::preface::{self, Version};
 use super::stream::{Stream, Streams, is_given_up, note_body};
 use crate::gateway::Gateway;
 use crate::http::{Body, Handled, SentAway, handle};
-use crate::limits::SocketPlace;
-use crate::peer::{Entrance, Peer};
+use crate::peer::Peer;
 use crate::switch::{Switch, Watch};
 use crate::tls::{self, Tls};
-
-/// A place among the sockets, given back when the connection closes.
-#[derive(Debug)]
-pub struct SocketPermit {
-    open: Gauge,
-    _permit: OwnedSemaphorePermit,
-    /// Administrators have none: they are not counted by address.
-    _place: Option<SocketPlace>,
-}
-
-impl SocketPermit {
-    /// Counts a connection in; nothing if there are too many, in all or from its address.
-    pub fn take(gateway: &Gateway, permits: &Arc<Semaphore>, peer: Peer) -> Option<Self> {
-        let permit = Arc::clone(permits).try_acquire_owned().ok()?;
-        let place = match peer.entrance {
-            Entrance::Public => Some(gateway.limits.socket(peer.address)?),
-            Entrance::Admin => None,
-        };
-        let open = gateway.metrics.sockets.clone();
-        open.inc();
-        Some(Self {
-            open,
-            _permit: permit,
-            _place: place,
-        })
-    }
-}
-
-impl Drop for SocketPermit {
-    fn drop(&mut self) {
-        self.open.dec();
-    }
-}
+use crate::wire::preface::{self, Version};
+use crate::wire::{AnswerGuard, GuardedIo, Phase, SocketPermit};
 
 /// Serves a connection until it closes. After `closing` no further request is taken.
 pub fn serve(

@@ -1,8 +1,6 @@
 //! Listens, accepts, and goes down in order.
 
 mod connection;
-mod guard;
-mod preface;
 mod reload;
 mod stream;
 
@@ -16,7 +14,6 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use connection::SocketPermit;
 pub use reload::{ReloadError, Reloader};
 
 use crate::config::Config;
@@ -24,6 +21,7 @@ use crate::gateway::Gateway;
 use crate::peer::{Entrance, Peer};
 use crate::switch::Switch;
 use crate::tls::Tls;
+use crate::wire::SocketPermit;
 
 /// A gateway that listens.
 #[derive(Debug)]
@@ -291,7 +289,7 @@ async fn accept(
         match listener.tcp.accept().await {
             Ok((stream, address)) => {
                 let peer = Peer::new(address, listener.tls.is_some()).by(listener.entrance);
-                match SocketPermit::take(&gateway, &permits, peer) {
+                match SocketPermit::take(&gateway.limits, &gateway.metrics, &permits, peer) {
                     Some(permit) => {
                         gateway.spawn(connection::serve(
                             Arc::clone(&gateway),

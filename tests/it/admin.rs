@@ -2,8 +2,11 @@
 
 use std::sync::LazyLock;
 
+use everyway::attachments::Holder;
+use everyway::bus::UserName;
 use everyway::config::{ApiKey, Config};
 use everyway::server::Server;
+use everyway::transport::Transport;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -457,6 +460,35 @@ async fn pages_of_sessions_hold_while_sessions_come_and_go() {
     }
     let one = pages(&gateway, "sessions", "limit=1&user=stays3").await;
     assert_eq!(members(&one, "user"), ["stays3"]);
+}
+
+#[tokio::test]
+async fn a_page_of_sessions_looks_at_so_many_and_no_more() {
+    const PLACES_MAX: usize = 65_536;
+    let gateway = guarded(|_| ()).await;
+    let enter = |user: &str| {
+        let holder = Holder {
+            user: UserName::parse(user).ok(),
+            public_id: None,
+            token_id: None,
+            ends_at_s: None,
+            address: [127, 0, 0, 1].into(),
+        };
+        let attachments = &gateway.inner.attachments;
+        attachments.enter(Transport::Sse, holder).expect("a place")
+    };
+    let _crowd: Vec<_> = (0..PLACES_MAX).map(|_| enter("")).collect();
+    let _bob = enter("bob");
+    let first = page(&gateway, "/v1/admin/sessions?user=bob").await;
+    assert_eq!(
+        (&first["sessions"], &first["more"]),
+        (&json!([]), &json!(true))
+    );
+    let bobs = pages(&gateway, "sessions", "user=bob").await;
+    assert_eq!(members(&bobs, "user"), ["bob"]);
+    let full = page(&gateway, "/v1/admin/sessions?limit=1000").await;
+    assert_eq!(full["sessions"].as_array().expect("a list").len(), 1000);
+    assert_eq!(full["more"], true);
 }
 
 #[tokio::test]

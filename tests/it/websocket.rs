@@ -425,3 +425,22 @@ async fn pings_are_answered_amid_a_backlog_and_frames_stay_whole() {
         }
     }
 }
+
+#[tokio::test]
+async fn frames_that_come_with_the_request_are_not_lost() {
+    let gateway = Gateway::start().await;
+    let ping = masked(0x89, b"early");
+    // A second one that is cut in the middle: half of it comes later.
+    let command = masked(0x81, br#"{"action":"ping","ref":7}"#);
+    let (now, later) = command.split_at(9);
+    let early = [&ping, now].concat();
+    let mut ws = Bare::hasty(gateway.address, "/v1/ws?channel=a", "", &early).await;
+    ws.send(later).await;
+    let mut heard = Vec::new();
+    for _ in 0..3 {
+        let frame = ws.frame().await.expect("an answer");
+        heard.push(String::from_utf8(frame.payload).expect("text"));
+    }
+    assert!(heard.contains(&"early".to_owned()), "{heard:?}");
+    assert!(heard.iter().any(|text| text.contains("pong")), "{heard:?}");
+}

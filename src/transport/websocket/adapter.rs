@@ -20,17 +20,18 @@ const CLOSE: u8 = 8;
 
 /// A socket's two halves in front of its I/O.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Adapter<S> {
     io: S,
     /// What goes out.
     pub outbound: Outbound,
-    inbound: Inbound,
-    /// What the client did wrong, for who sees tungstenite's error.
-    fault: Option<Gone>,
-    /// True if anything came in since it was last asked.
-    heard: bool,
     /// True if something was written that the I/O object may still hold back, as TLS does.
     unflushed: bool,
+    /// True if anything came in since it was last asked.
+    heard: bool,
+    /// What the client did wrong, for who sees tungstenite's error.
+    fault: Option<Gone>,
+    inbound: Inbound,
 }
 
 impl<S> Adapter<S> {

@@ -23,17 +23,21 @@ use crate::transport::{Client, Transport};
 const BATCH_MESSAGES: usize = 256;
 
 /// One WebSocket with its session.
+///
+/// In this order, because a delivery touches what stands together: of a thousand sockets each is cold when its turn comes,
+/// and every cache line more is a miss more. The same goes for its parts.
+#[repr(C)]
 pub struct Connection<S> {
-    gateway: Arc<Gateway>,
-    client: Client,
-    attachment: Attachment,
-    socket: Socket<S>,
     session: Session,
-    work: Option<Work>,
+    gateway: Arc<Gateway>,
     readable: Readable,
-    patience: Patience,
+    work: Option<Work>,
+    socket: Socket<S>,
     /// True between a ping and the check of its answer.
     pinged: bool,
+    patience: Patience,
+    attachment: Attachment,
+    client: Client,
 }
 
 /// What woke the connection.
@@ -137,6 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         // Reading may have queued an answer: to a ping, above all.
+        if self.socket.queued_bytes() == 0 {
+            return Poll::Pending;
+        }
         self.socket.poll_flush(cx).map(|gone| Err(Way::Gone(gone)))
     }
 

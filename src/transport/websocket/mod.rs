@@ -15,16 +15,17 @@ mod socket;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 pub use deflate::Agreement;
 pub use handshake::{Handshake, Refusal};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 
 use super::Client;
 use crate::attachments::Attachment;
 use crate::bus::{ChannelName, Start};
 use crate::gateway::Gateway;
 use crate::problem::Problem;
+use crate::wire::UpgradedIo;
 use connection::Connection;
 use socket::{Setup, Socket};
 
@@ -63,10 +64,10 @@ async fn start(
     upgrade: OnUpgrade,
     agreement: Option<Agreement>,
     opening: Result<Opening, Problem>,
-) -> Option<Box<Connection<TokioIo<Upgraded>>>> {
-    let io = upgraded(upgrade).await?;
+) -> Option<Box<Connection<UpgradedIo>>> {
+    let (io, read) = upgraded(upgrade).await?;
     let setup = Setup::new(&gateway.config(), gateway.body_bytes_max(), agreement);
-    let mut socket = Socket::new(io, setup).await;
+    let mut socket = Socket::new(io, &read, setup).await;
     match opening {
         Ok(opening) => Connection::open(gateway, socket, opening).await,
         Err(problem) => {
@@ -81,15 +82,16 @@ async fn start(
 pub fn spawn_echo(gateway: &Arc<Gateway>, upgrade: OnUpgrade, agreement: Option<Agreement>) {
     let setup = Setup::new(&gateway.config(), echo::ECHO_BYTES_MAX, agreement);
     gateway.spawn(async move {
-        if let Some(io) = upgraded(upgrade).await {
-            echo::echo(Socket::new(io, setup).await).await;
+        if let Some((io, read)) = upgraded(upgrade).await {
+            echo::echo(Socket::new(io, &read, setup).await).await;
         }
     });
 }
 
-async fn upgraded(upgrade: OnUpgrade) -> Option<TokioIo<Upgraded>> {
+/// The connection, and what was read of it already: the client's first frames may come with its request.
+async fn upgraded(upgrade: OnUpgrade) -> Option<(UpgradedIo, Bytes)> {
     match upgrade.await {
-        Ok(upgraded) => Some(TokioIo::new(upgraded)),
+        Ok(upgraded) => Some(UpgradedIo::take(upgraded)),
         Err(error) => {
             tracing::debug!(%error, "the client left during the upgrade");
             None

@@ -95,19 +95,20 @@ impl Setup {
 
 /// A WebSocket.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Socket<S> {
-    stream: WebSocketStream<Adapter<S>>,
     stall: Stall,
-    /// True if a write went on that had waited for the client.
-    took: bool,
     framing: Framing,
     queued_bytes_max: usize,
+    /// True if a write went on that had waited for the client.
+    took: bool,
+    stream: WebSocketStream<Adapter<S>>,
     close_within: Duration,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// A WebSocket over an upgraded connection.
-    pub async fn new(io: S, setup: Setup) -> Self {
+    /// A WebSocket over an upgraded connection, of which some bytes were read already.
+    pub async fn new(io: S, read: &[u8], setup: Setup) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
@@ -115,10 +116,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .max_frame_size(Some(setup.message_bytes_max))
             // The adapter takes the masks off, and refuses frames that have none.
             .accept_unmasked_frames(true);
-        let adapter = Adapter::new(
-            io,
-            Inbound::new(setup.takes_deflate, setup.message_bytes_max),
-        );
+        let mut inbound = Inbound::new(setup.takes_deflate, setup.message_bytes_max);
+        inbound.feed(read);
+        let adapter = Adapter::new(io, inbound);
         Self {
             stream: WebSocketStream::from_raw_socket(adapter, Role::Server, Some(config)).await,
             stall: Stall::new(setup.stall_after),
@@ -187,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                         return Poll::Pending;
                     }
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(Gone::Broken),
+                Poll::Ready(Err(error)) => return Poll::Ready(broken(&error)),
                 Poll::Pending => return self.stall.poll_waiting(cx).map(|()| Gone::Stalled),
             }
         }
@@ -307,6 +307,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
+/// A peer that takes nothing may be given up by the system first (RFC 5482), while there is still room for what we write.
+fn broken(error: &io::Error) -> Gone {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Gone::Stalled,
+        _ => Gone::Broken,
+    }
+}
+
 fn gone(error: &Error) -> Gone {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => Gone::Closed,
@@ -314,6 +322,59 @@ fn gone(error: &Error) -> Gone {
         Error::Utf8(_) => Gone::Misbehaved(1007),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Gone::Broken,
         Error::Protocol(_) => Gone::Misbehaved(1002),
+        Error::Io(error) => broken(error),
         _ => Gone::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::ReadBuf;
+
+    /// A connection that the system gave up for this reason.
+    struct GivenUp(io::ErrorKind);
+
+    impl AsyncRead for GivenUp {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(self.0.into()))
+        }
+    }
+
+    impl AsyncWrite for GivenUp {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(self.0.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_given_up_by_the_system_took_nothing_for_too_long() {
+        for (kind, expected) in [
+            (io::ErrorKind::TimedOut, Gone::Stalled),
+            (io::ErrorKind::BrokenPipe, Gone::Broken),
+        ] {
+            let setup = Setup::new(&Config::default(), 1000, None);
+            let mut socket = Socket::new(GivenUp(kind), &[], setup).await;
+            socket.push_ping();
+            assert_eq!(poll_fn(|cx| socket.poll_flush(cx)).await, expected);
+            let incoming = poll_fn(|cx| socket.poll_incoming(cx)).await;
+            assert_eq!(incoming.unwrap_err(), expected);
+        }
     }
 }

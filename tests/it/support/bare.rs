@@ -29,6 +29,11 @@ impl Bare {
 
     /// Opens with an offer of extensions; an empty one is left out.
     pub async fn offering(address: SocketAddr, target: &str, extensions: &str) -> Self {
+        Self::hasty(address, target, extensions, &[]).await
+    }
+
+    /// Sends frames in one piece with the request, before it is answered.
+    pub async fn hasty(address: SocketAddr, target: &str, extensions: &str, frames: &[u8]) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         // One that takes little fills up early when it is not read.
         socket.set_recv_buffer_size(16 * 1024).expect("a buffer");
@@ -42,7 +47,7 @@ impl Bare {
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offer}\r\n"
         );
         stream
-            .write_all(request.as_bytes())
+            .write_all(&[request.as_bytes(), frames].concat())
             .await
             .expect("the gateway reads");
         let mut head = Vec::new();

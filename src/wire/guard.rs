@@ -107,7 +107,7 @@ pub struct GuardedIo<S, P> {
     head: Option<Pin<Box<Sleep>>>,
     stall: Stall,
     /// Given back when the connection closes, even if it was upgraded and hyper has long let go of it.
-    _permit: P,
+    permit: P,
 }
 
 impl<S, P> GuardedIo<S, P> {
@@ -126,8 +126,13 @@ impl<S, P> GuardedIo<S, P> {
             head_within,
             head,
             stall: Stall::new(stall_after),
-            _permit: permit,
+            permit,
         }
+    }
+
+    /// The I/O object and the permit, once nothing is to be guarded any more.
+    pub fn into_parts(self) -> (S, P) {
+        (self.io, self.permit)
     }
 
     /// Notes the outcome of a write.
@@ -136,6 +141,12 @@ impl<S, P> GuardedIo<S, P> {
         cx: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &outcome
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            // The system gave it up first: RFC 5482.
+            self.phase.stalled.store(true, Ordering::Release);
+        }
         if outcome.is_ready() {
             self.stall.progress();
         } else if !self.phase.is(UPGRADED) {

@@ -52,6 +52,14 @@ pub struct Peeked<S> {
     at: usize,
 }
 
+impl<S> Peeked<S> {
+    /// The stream, and what was looked at and not read since.
+    pub fn into_parts(mut self) -> (S, Vec<u8>) {
+        self.seen.drain(..self.at);
+        (self.io, self.seen)
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Peeked<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -68,6 +76,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Peeked<S> {
         me.at += count;
         if me.at == me.seen.len() {
             me.seen = Vec::new();
+            me.at = 0;
         }
         Poll::Ready(Ok(()))
     }

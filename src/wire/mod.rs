@@ -1,0 +1,11 @@
+//! The byte stream under HTTP and WebSocket: guarded while hyper holds it, looked at to see what it speaks, and taken back
+//! bare once it is a WebSocket.
+
+mod guard;
+mod permit;
+pub mod preface;
+mod upgraded;
+
+pub use guard::{AnswerGuard, GuardedIo, Phase};
+pub use permit::SocketPermit;
+pub use upgraded::UpgradedIo;
