@@ -13,6 +13,17 @@ pub struct Peer {
     pub address: IpAddr,
     /// True if the connection is encrypted.
     pub secure: bool,
+    /// Which listener it came by. Nothing that a request says can change it.
+    pub entrance: Entrance,
+}
+
+/// Which listener a connection came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrance {
+    /// One for everybody.
+    Public,
+    /// One for administrators: whoever reaches it is one.
+    Admin,
 }
 
 /// Where proxies write who sent what they pass on, the nearest one last.
@@ -26,7 +37,13 @@ impl Peer {
         Self {
             address: address.ip().to_canonical(),
             secure,
+            entrance: Entrance::Public,
         }
+    }
+
+    /// The same, by another listener.
+    pub fn by(self, entrance: Entrance) -> Self {
+        Self { entrance, ..self }
     }
 
     /// Who sent a request with these headers. Only a trusted proxy is believed, and of what it passes on only what it or

@@ -5,6 +5,7 @@ use std::time::Duration;
 use everyway::bus::{ChannelName, Start};
 use everyway::code::Code;
 use everyway::http::route::{self, Attach, Endpoint, RouteLimits};
+use everyway::peer::Entrance;
 use everyway::problem::Problem;
 use http::request::Parts;
 
@@ -23,7 +24,7 @@ pub fn check(data: &[u8]) {
         return;
     };
     if let Some(endpoint) = Endpoint::at(parts.uri.path()) {
-        assert!(!endpoint.methods().is_empty());
+        assert!(!endpoint.methods(Entrance::Public).is_empty());
     }
     let _ = accept(route::origin(&parts.headers));
     if let Some(attach) = accept(route::websocket(&parts, LIMITS)) {
@@ -35,6 +36,7 @@ pub fn check(data: &[u8]) {
     check_poll(&parts);
     check_publish(&parts);
     check_history(&parts);
+    check_lists(&parts);
 }
 
 /// The head as hyper would hand it over, or nothing if hyper would refuse it.
@@ -111,6 +113,21 @@ fn check_history(parts: &Parts) {
     if let Some((request, _)) = accept(route::history(parts, LIMITS)) {
         check_limit(request.limit);
         assert_single(parts, &["channel", "cursor", "limit", "order", "user"]);
+    }
+}
+
+fn check_lists(parts: &Parts) {
+    if let Some(list) = accept(route::admin::channel_list(parts)) {
+        check_limit(Some(list.limit));
+        assert!(list.prefix.len() <= 200 && list.after.is_none_or(|after| after.len() <= 200));
+        assert_single(parts, &["prefix", "limit", "after"]);
+    }
+    if let Some(list) = accept(route::admin::session_list(parts)) {
+        check_limit(Some(list.limit));
+        assert_single(parts, &["user", "channel", "limit", "after"]);
+    }
+    if accept(route::admin::purge(parts)).is_some() {
+        assert_single(parts, &["channel"]);
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::bus::log::Appended;
 use crate::bus::name::ChannelName;
+use crate::bus::position::Position;
 use crate::bus::publication::Draft;
 use crate::bus::store::{Full, Store};
 
@@ -25,5 +26,10 @@ impl Memory {
     /// [`Full`].
     pub fn publish(&self, channel: &ChannelName, draft: &Draft) -> Result<Appended, Full> {
         self.store.append(channel, draft)
+    }
+
+    /// Drops all messages of a channel's log. Returns its head and how many there were.
+    pub fn purge(&self, channel: &ChannelName) -> (Position, usize) {
+        self.store.purge(channel)
     }
 }

@@ -58,6 +58,17 @@ impl Broker {
         }
     }
 
+    /// Drops all messages of a channel; its epoch and its head stay. Returns the head, and how many messages there were. Not
+    /// cancel safe: a purge that is dropped may have happened.
+    ///
+    /// # Errors
+    /// [`PublishError::Unavailable`]. The memory broker never fails.
+    pub async fn purge(&self, channel: &ChannelName) -> Result<(Position, usize), PublishError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.purge(channel)),
+        }
+    }
+
     /// Makes this node receive what is published to a channel. Returns once nothing published later can be missed.
     ///
     /// # Errors

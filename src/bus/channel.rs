@@ -1,5 +1,6 @@
 //! A channel: its log, and the audience that is woken when the log grows.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -8,7 +9,7 @@ use slab::Slab;
 use super::log::Log;
 use super::name::ChannelName;
 use super::position::Epoch;
-use super::signal::Seat;
+use super::signal::{Seat, Signal};
 
 /// A channel. The log and the audience have a lock each, so that waking ten thousand readers does not stop them reading.
 /// Where both are taken, the audience comes first.
@@ -112,6 +113,16 @@ impl Channel {
     /// The number of readers attached.
     pub fn audience_len(&self) -> usize {
         self.audience.lock().seats.len()
+    }
+
+    /// Some of who sits here, each with its key: of so many keys, from one on. Also the key to go on from; nothing at the end.
+    pub fn sitters(&self, from: usize, count: usize) -> (Vec<(usize, Arc<Signal>)>, Option<usize>) {
+        let audience = self.audience.lock();
+        let end = audience.seats.capacity();
+        let until = from.saturating_add(count).min(end);
+        let seats = (from..until).filter_map(|key| Some((key, audience.seats.get(key)?)));
+        let sitters = seats.map(|(key, seat)| (key, Arc::clone(seat.signal())));
+        (sitters.collect(), (until < end).then_some(until))
     }
 
     /// True once the channel left the store. Stable while the log or the audience is locked.

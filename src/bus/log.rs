@@ -104,6 +104,17 @@ pub struct Log {
     keys: Keys,
 }
 
+/// What a purge took out of a log.
+#[derive(Debug)]
+pub struct Purged(VecDeque<Entry>);
+
+impl Purged {
+    /// The number of publications.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     publication: Arc<Publication>,
@@ -182,6 +193,11 @@ impl Log {
         Appended::New(self.head())
     }
 
+    /// The number of publications that are kept.
+    pub fn kept(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Drops what is too old.
     pub fn expire(&mut self, keep: &Retention, now: Instant) {
         while self
@@ -203,6 +219,13 @@ impl Log {
             self.bytes += bytes;
             self.trim(keep.count_max, keep.bytes_max);
         }
+    }
+
+    /// Drops all publications, and returns them so that they go after the lock. Offsets go on after the head, and the keys
+    /// stay: who repeats a publish that was answered must not bring its message back.
+    pub fn purge(&mut self) -> Purged {
+        self.bytes = 0;
+        Purged(std::mem::take(&mut self.entries))
     }
 
     /// Drops all publications but the newest.

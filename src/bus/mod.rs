@@ -24,7 +24,7 @@ pub use position::{Epoch, Position, Start};
 pub use publication::{Draft, Key, Payload, Publication};
 pub use reader::{Batch, Budget, Gap, Item, Reader};
 pub use signal::{Beats, Signal};
-pub use store::{Bounds, Store};
+pub use store::{Bounds, ChannelPage, ChannelStatus, Store};
 pub use subscription::Subscription;
 
 use crate::broker::Broker;
@@ -69,6 +69,14 @@ impl Bus {
         draft: &Draft,
     ) -> Result<Position, PublishError> {
         self.broker.publish(channel, draft).await
+    }
+
+    /// Drops all messages of a channel. Returns its head, which stays, and how many messages there were.
+    ///
+    /// # Errors
+    /// [`PublishError::Unavailable`].
+    pub async fn purge(&self, channel: &ChannelName) -> Result<(Position, usize), PublishError> {
+        self.broker.purge(channel).await
     }
 
     /// True if the draft's key was used in this channel with another payload.
@@ -148,6 +156,25 @@ impl Bus {
     /// Wakes large audiences, without an end; until it runs, whoever publishes wakes them itself.
     pub async fn wake(&self) {
         self.store.herald().run().await;
+    }
+
+    /// The channels of this node by name, a page at a time; see [`Store::list`].
+    pub fn list(&self, prefix: &str, after: Option<&str>, count: usize) -> ChannelPage {
+        self.store.list(prefix, after, count)
+    }
+
+    /// Some of the audience of a channel: of so many seats, from one on, those that are taken, each with its signal. Also the
+    /// seat to go on from; nothing at the end. Who stays keeps its seat.
+    pub fn audience(
+        &self,
+        channel: &ChannelName,
+        from: usize,
+        count: usize,
+    ) -> (Vec<(usize, Arc<Signal>)>, Option<usize>) {
+        match self.store.find(channel) {
+            Ok(channel) => channel.sitters(from, count),
+            Err(_) => (Vec::new(), None),
+        }
     }
 
     /// Drops what is too old. The server calls it now and then.

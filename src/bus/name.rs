@@ -1,5 +1,6 @@
 //! Names that come from outside, parsed once. A value of one of these types is known to be well formed.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -87,6 +88,13 @@ impl ChannelName {
     /// True for channels that only the server writes to.
     pub fn is_written_by_server(&self) -> bool {
         self.namespace() == Some("presence")
+    }
+}
+
+/// It is compared and hashed as its text is.
+impl Borrow<str> for ChannelName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

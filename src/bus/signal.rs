@@ -2,7 +2,7 @@
 //! heartbeat is due, or that it has to end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Wake, Waker};
 
 use futures_util::task::AtomicWaker;
@@ -18,6 +18,10 @@ pub struct Signal {
     waker: AtomicWaker,
     /// True if the client may have sent something.
     input: AtomicBool,
+    /// How many seats it has: the session's subscriptions.
+    seats: AtomicU32,
+    /// By what number its owner finds it.
+    number: u64,
 }
 
 /// What a session has been told since it last looked.
@@ -57,6 +61,24 @@ impl Beats {
 }
 
 impl Signal {
+    /// A signal that its owner finds by a number.
+    pub fn new(number: u64) -> Self {
+        Self {
+            number,
+            ..Self::default()
+        }
+    }
+
+    /// By what number its owner finds it.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The number of the session's subscriptions.
+    pub fn subscriptions(&self) -> u32 {
+        self.seats.load(Ordering::Relaxed)
+    }
+
     /// Ends the session. The first end counts, and says so by true.
     pub fn end(&self, end: End) -> bool {
         let is_first = {
@@ -127,7 +149,7 @@ impl Wake for Signal {
     }
 }
 
-/// A session's place in the audience of one channel.
+/// A session's place in the audience of one channel, counted until it is dropped.
 #[derive(Debug)]
 pub struct Seat {
     signal: Arc<Signal>,
@@ -137,11 +159,23 @@ pub struct Seat {
 impl Seat {
     /// A seat for the subscription that the session calls `index`.
     pub fn new(signal: Arc<Signal>, index: u32) -> Self {
+        signal.seats.fetch_add(1, Ordering::Relaxed);
         Self { signal, index }
+    }
+
+    /// Whose it is.
+    pub fn signal(&self) -> &Arc<Signal> {
+        &self.signal
     }
 
     /// Says that there may be something to read.
     pub fn mark(&self) {
         self.signal.mark(self.index);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.signal.seats.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,6 @@
 //! All channels of this node, and the totals that bound them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +14,10 @@ use super::log::{Appended, Log, Moment, Retention};
 use super::name::ChannelName;
 use super::position::{Epoch, Position};
 use super::publication::Draft;
+
+mod list;
+
+pub use list::{ChannelPage, ChannelStatus};
 
 /// The bounds of a [`Store`].
 #[derive(Debug, Clone)]
@@ -75,6 +79,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Table {
     channels: HashMap<ChannelName, Arc<Channel>>,
+    /// The names of all channels in order, so that a list can go on where it stopped.
+    names: BTreeSet<ChannelName>,
     /// The epoch of channels created from now on. It changes when a channel is forgotten.
     epoch: Epoch,
 }
@@ -95,11 +101,19 @@ impl Idle {
     }
 }
 
+impl Table {
+    fn remove(&mut self, name: &ChannelName) {
+        self.channels.remove(name);
+        self.names.remove(name);
+    }
+}
+
 impl Store {
     /// An empty store.
     pub fn new(bounds: Bounds) -> Self {
         let table = Table {
             channels: HashMap::new(),
+            names: BTreeSet::new(),
             epoch: Epoch::random(),
         };
         Self {
@@ -193,6 +207,28 @@ impl Store {
         }
     }
 
+    /// Drops all messages of a channel, and says where its head is and how many there were. Nobody is woken: who stands at
+    /// the head missed nothing, and who does not will find the gap at its next look.
+    pub fn purge(&self, name: &ChannelName) -> (Position, usize) {
+        loop {
+            let channel = match self.find(name) {
+                Ok(channel) => channel,
+                Err(vacant) => return (vacant, 0),
+            };
+            let Ok(mut log) = channel.log_to_append() else {
+                continue;
+            };
+            let purged = self.account(&mut log, |log| {
+                // What is too old is gone already.
+                log.expire(&self.bounds.retention, Instant::now());
+                log.purge()
+            });
+            let head = log.head();
+            drop(log);
+            return (head, purged.count());
+        }
+    }
+
     /// Reads or changes a log with what is too old dropped first.
     pub fn with_log<T>(&self, channel: &Channel, read: impl FnOnce(&mut Log) -> T) -> T {
         self.change(channel, |log| {
@@ -220,7 +256,7 @@ impl Store {
         }
         let mut table = self.table.write();
         if channel.retire_if(Log::is_pristine) {
-            table.channels.remove(&channel.name);
+            table.remove(&channel.name);
         }
     }
 
@@ -248,9 +284,14 @@ impl Store {
     }
 
     fn make(&self, table: &mut Table, name: &ChannelName) -> Arc<Channel> {
-        let epoch = table.epoch;
-        let make = || Arc::new(Channel::new(name.clone(), epoch, self.now_ms()));
-        Arc::clone(table.channels.entry(name.clone()).or_insert_with(make))
+        if let Some(channel) = table.channels.get(name) {
+            // Somebody else made it since we looked.
+            return Arc::clone(channel);
+        }
+        let channel = Arc::new(Channel::new(name.clone(), table.epoch, self.now_ms()));
+        table.channels.insert(name.clone(), Arc::clone(&channel));
+        table.names.insert(name.clone());
+        channel
     }
 
     /// Forgets a channel that nobody attends: its messages, its epoch and its head. One that was used since it was found
@@ -265,7 +306,7 @@ impl Store {
             channel.active_ms() == *since_ms
         });
         if goes {
-            table.channels.remove(&channel.name);
+            table.remove(&channel.name);
             self.bytes.fetch_sub(kept_bytes, Ordering::Relaxed);
             if was_used {
                 self.with_state.fetch_sub(1, Ordering::Relaxed);

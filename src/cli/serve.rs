@@ -71,6 +71,9 @@ async fn serve(
     for address in server.tls_addresses() {
         tracing::info!(%address, open = server.gateway().auth.is_open(), "listening with TLS");
     }
+    for address in server.admin_addresses() {
+        tracing::info!(%address, "listening for administrators");
+    }
     let reloader = server.reloader();
     let stop = signals.told_to_stop(move || reload_from(&reloader, &read_again));
     server.run(stop).await;

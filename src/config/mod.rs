@@ -71,6 +71,8 @@ pub struct Config {
     pub history: History,
     /// How much of everything.
     pub limits: Limits,
+    /// What is particular to attachments.
+    pub attachment: Attachment,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// What is particular to HTTP/2.
@@ -90,6 +92,12 @@ section! {
         listen: Vec<String> = vec!["127.0.0.1:8080".to_owned()],
         /// Addresses to listen on with TLS. HTTP/2 or HTTP/1.1, as the client prefers.
         tls_listen: Vec<String> = Vec::new(),
+        /// Addresses to listen on for administrators, without TLS: metrics, health and the requests of administrators, and
+        /// nothing else. Whoever reaches them needs no token, so they should be loopback or private ones.
+        admin_listen: Vec<String> = Vec::new(),
+        /// Host names by which requests may ask for `server.admin_listen`, as in `gateway.internal`. Addresses, `localhost`
+        /// and names in `server.admin_listen` itself need not be listed.
+        admin_hosts: Vec<String> = Vec::new(),
         /// The transports that are offered, in order of preference.
         transports: Vec<Transport> = Transport::ALL.to_vec(),
         /// Origins whose pages may use the gateway, as in `https://example.com`. Empty: pages of the same host only.
@@ -149,6 +157,8 @@ section! {
     Limits at "limits." {
         /// Most TCP connections. One more is closed at once.
         sockets_max: usize = 100_000,
+        /// Most TCP connections to `server.admin_listen`, beside the others. One more is closed at once.
+        admin_sockets_max: usize = 100,
         /// Most TLS handshakes at once. One more waits, within `timeouts.tls_s`.
         handshakes_max: usize = 1000,
         /// Most TCP connections from one address, of which a whole IPv6 /64 is one. One more is closed at once, before
@@ -192,6 +202,15 @@ section! {
         page_messages_max: usize = 1000,
         /// Largest page, in bytes of messages. One message is returned even when it alone is larger.
         page_bytes_max: usize = 1024 * 1024,
+    }
+}
+
+section! {
+    /// What is particular to attachments: WebSockets, SSE streams and long polls that wait.
+    Attachment at "attachment." {
+        /// The greatest age of an attachment, in seconds: each ends with `shutdown` at an age drawn at random from three
+        /// quarters of this to all of it, two seconds late at most, so that balancers fill a new node. 0: any age is fine.
+        age_s_max: Seconds = Seconds::new(0),
     }
 }
 
@@ -299,6 +318,7 @@ impl Config {
             Anonymous::KEYS,
             History::KEYS,
             Limits::KEYS,
+            Attachment::KEYS,
             Timeouts::KEYS,
             Http2::KEYS,
             WebSocket::KEYS,
@@ -318,6 +338,7 @@ impl Config {
             ("history.channels_max", self.history.channels_max),
             ("history.keys_max", self.history.keys_max),
             ("limits.sockets_max", self.limits.sockets_max),
+            ("limits.admin_sockets_max", self.limits.admin_sockets_max),
             ("limits.channels_max", self.limits.channels_max),
             ("limits.attachments_max", self.limits.attachments_max),
             (
@@ -375,6 +396,10 @@ impl Config {
                 self.server.tls_listen != other.server.tls_listen,
             ),
             (
+                "server.admin_listen",
+                self.server.admin_listen != other.server.admin_listen,
+            ),
+            (
                 "tls",
                 format!("{:?}", self.tls) != format!("{:?}", other.tls),
             ),
@@ -385,6 +410,10 @@ impl Config {
             (
                 "limits.sockets_max",
                 self.limits.sockets_max != other.limits.sockets_max,
+            ),
+            (
+                "limits.admin_sockets_max",
+                self.limits.admin_sockets_max != other.limits.admin_sockets_max,
             ),
             (
                 "limits.handshakes_max",
@@ -484,10 +513,18 @@ impl Config {
         for (key, addresses) in [
             ("server.listen", &self.server.listen),
             ("server.tls_listen", &self.server.tls_listen),
+            ("server.admin_listen", &self.server.admin_listen),
         ] {
             if let Some(listen) = addresses.iter().find(|listen| !is_address(listen)) {
                 return bad(key, listen, "an address such as 127.0.0.1:8080");
             }
+        }
+        if let Some(host) = self.server.admin_hosts.iter().find(|host| !is_host(host)) {
+            return bad(
+                "server.admin_hosts",
+                host,
+                "a host name such as gateway.internal, without a port",
+            );
         }
         if let Some(origin) = self.server.origins.iter().find(|origin| !is_origin(origin)) {
             return bad(
@@ -512,6 +549,11 @@ impl Config {
 fn is_address(text: &str) -> bool {
     let parts = text.rsplit_once(':');
     parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn is_host(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
 }
 
 /// A scheme and a host, with a port if it is not the usual one (RFC 6454, section 6.2).

@@ -34,7 +34,17 @@ impl Body {
     }
 }
 
+/// Marks an answer after which the client should come back by another connection: it was sent elsewhere, and a balancer may
+/// choose anew for connections only.
+#[derive(Debug, Clone, Copy)]
+pub struct SentAway;
+
 impl Body {
+    /// True after a body with which the client was sent elsewhere.
+    pub fn is_sent_away(&self) -> bool {
+        matches!(self, Self::Sse(stream) if stream.is_sent_away())
+    }
+
     /// Notes that the client took nothing for too long.
     pub fn stalled(&mut self) {
         if let Self::Sse(stream) = self {

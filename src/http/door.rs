@@ -1,11 +1,16 @@
-//! Whose requests are let in, by where they come from: the rules of open mode, and origins.
+//! Whose requests are let in, by where they come from: the rules of open mode and of the listener for administrators, and
+//! origins.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::header::{FORWARDED, HOST, HeaderMap};
 use http::request::Parts;
 use http::{Method, uri::Authority};
 
 use crate::code::Code;
+use crate::config;
 use crate::gateway::Gateway;
+use crate::peer::{Entrance, Peer};
 use crate::problem::Problem;
 
 use super::route;
@@ -14,7 +19,10 @@ use super::route;
 ///
 /// # Errors
 /// `forbidden`, with the rule that was broken.
-pub fn admit(gateway: &Gateway, parts: &Parts) -> Result<(), Problem> {
+pub fn admit(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<(), Problem> {
+    if peer.entrance == Entrance::Admin {
+        return check_admin(&gateway.config().server, parts);
+    }
     if gateway.auth.is_open() {
         check_open_mode(parts)?;
     }
@@ -41,19 +49,69 @@ fn check_open_mode(parts: &Parts) -> Result<(), Problem> {
             "in open mode requests may not come through a proxy: configure auth to serve others",
         ));
     }
-    let says = |name: &str, word: &str| {
-        let mut values = parts.headers.get_all(name).iter();
-        values.any(|value| value.as_bytes().eq_ignore_ascii_case(word.as_bytes()))
-    };
-    let follows_a_link = parts.method == Method::GET && says("sec-fetch-mode", "navigate");
     let has_origin = parts.headers.contains_key(http::header::ORIGIN);
     // With an Origin, the list of origins decides.
-    if says("sec-fetch-site", "cross-site") && !has_origin && !follows_a_link {
+    if says(parts, "sec-fetch-site", "cross-site") && !has_origin && !follows_a_link(parts) {
         return Err(forbidden(
             "in open mode pages of other sites may not use this gateway",
         ));
     }
     Ok(())
+}
+
+/// Whoever reaches the listener for administrators is one, so it takes care who does. It is asked for by its address or by
+/// a name that was configured: a page elsewhere whose name points here (DNS rebinding) has another one. No page but its
+/// own may use it, and no proxy may pass requests on to it, because then anybody might be behind them.
+fn check_admin(server: &config::Server, parts: &Parts) -> Result<(), Problem> {
+    let host = host(parts);
+    if !host
+        .and_then(host_name)
+        .is_some_and(|name| is_admin_name(name, server))
+    {
+        return Err(forbidden(
+            "the admin listener is asked for by its address, by localhost, or by a name in server.admin_hosts",
+        ));
+    }
+    if is_forwarded(&parts.headers) {
+        return Err(forbidden(
+            "requests to the admin listener may not come through a proxy: ask it directly",
+        ));
+    }
+    let origin = route::origin(&parts.headers)?;
+    let is_foreign = origin.is_some_and(|origin| !is_allowed(origin, &[], host));
+    // A page of another port of this host is of the same site.
+    let is_elsewhere = ["cross-site", "same-site"]
+        .iter()
+        .any(|site| says(parts, "sec-fetch-site", site));
+    if is_foreign || (is_elsewhere && !follows_a_link(parts)) {
+        return Err(forbidden(
+            "pages of other origins may not use the admin listener",
+        ));
+    }
+    Ok(())
+}
+
+/// An address, `localhost`, or a name that was configured.
+fn is_admin_name(name: &str, server: &config::Server) -> bool {
+    let is_address = name.parse::<Ipv4Addr>().is_ok()
+        || name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .is_some_and(|name| name.parse::<Ipv6Addr>().is_ok());
+    let listens = server.admin_listen.iter();
+    let listens = listens.filter_map(|listen| Some(listen.rsplit_once(':')?.0));
+    let mut names = server.admin_hosts.iter().map(String::as_str).chain(listens);
+    is_address || is_local_name(name) || names.any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn says(parts: &Parts, header: &str, word: &str) -> bool {
+    let mut values = parts.headers.get_all(header).iter();
+    values.any(|value| value.as_bytes().eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// A person follows a link: the page that has it sees nothing of the answer.
+fn follows_a_link(parts: &Parts) -> bool {
+    parts.method == Method::GET && says(parts, "sec-fetch-mode", "navigate")
 }
 
 fn is_forwarded(headers: &HeaderMap) -> bool {
@@ -155,6 +213,37 @@ mod tests {
             "localhost:80:80",
         ] {
             assert!(!is_local(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_admin_listener_goes_by_addresses_and_names_that_were_configured() {
+        let server = config::Server {
+            admin_listen: vec!["gateway:9100".to_owned(), "[::]:9100".to_owned()],
+            admin_hosts: vec!["Gateway.internal".to_owned()],
+            ..config::Server::default()
+        };
+        let is_one = |host: &str| host_name(host).is_some_and(|name| is_admin_name(name, &server));
+        for host in [
+            "localhost:9100",
+            "127.0.0.2",
+            "10.0.0.1:9100",
+            "[fd00::1]:9100",
+            "gateway:1",
+            "gateway.internal",
+        ] {
+            assert!(is_one(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "10.0.0.1.evil.example:9100",
+            "gateway.internal.evil.example",
+            "gateway@evil.example",
+            "0x7f000001",
+            "[fd00::1",
+        ] {
+            assert!(!is_one(host), "{host}");
         }
     }
 

@@ -11,7 +11,7 @@ use super::route::Endpoint;
 use super::{Handled, credentials, dispatch, refuse};
 use crate::auth::Credential;
 use crate::gateway::Gateway;
-use crate::peer::Peer;
+use crate::peer::{Entrance, Peer};
 
 /// Dispatches a request, at once if it can be.
 pub fn dispatch_with_key(
@@ -20,7 +20,7 @@ pub fn dispatch_with_key(
     parts: Parts,
     body: Incoming,
 ) -> Handled {
-    let Some(credential) = late(gateway, &parts) else {
+    let Some(credential) = late(gateway, peer, &parts) else {
         return dispatch(gateway, peer, parts, body);
     };
     let (gateway, span) = (Arc::clone(gateway), Span::current());
@@ -42,9 +42,13 @@ pub fn dispatch_with_key(
 }
 
 /// The credential of a request that has to wait for its key. What is wrong with a request is told by who looks at it next.
-fn late(gateway: &Gateway, parts: &Parts) -> Option<Credential> {
+fn late(gateway: &Gateway, peer: Peer, parts: &Parts) -> Option<Credential> {
     use Endpoint::{Echo, Health, Ready, Transports};
     let endpoint = Endpoint::at(parts.uri.path())?;
+    // At the admin listener nobody looks at credentials.
+    if peer.entrance == Entrance::Admin {
+        return None;
+    }
     if !gateway.auth.fetches_keys() || matches!(endpoint, Echo | Health | Ready | Transports) {
         return None;
     }

@@ -1,6 +1,7 @@
 //! From a request to its answer: let in, find the endpoint, do it, say what the browser may see.
 
 mod access;
+mod admin;
 mod body;
 mod cors;
 mod credentials;
@@ -19,7 +20,7 @@ mod standing;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use body::Body;
+pub use body::{Body, SentAway};
 use http::header::{ALLOW, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -29,9 +30,10 @@ use hyper::body::Incoming;
 use crate::auth::Action;
 use crate::code::Code;
 use crate::gateway::Gateway;
-use crate::peer::Peer;
+use crate::peer::{Entrance, Peer};
 use crate::problem::Problem;
 use crate::{history, transport::Transport};
+use admin::Ask;
 use ops::json_response;
 use request_id::{RequestId, X_REQUEST_ID};
 use route::{Endpoint, RouteLimits};
@@ -55,14 +57,20 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
     let (parts, body) = request.into_parts();
     let id = RequestId::of(&parts.headers);
     let (version, is_head) = (parts.version, parts.method == Method::HEAD);
-    let peer = gateway.limits.client(peer, &parts.headers);
+    let peer = match peer.entrance {
+        Entrance::Public => gateway.limits.client(peer, &parts.headers),
+        Entrance::Admin => peer,
+    };
     // What is logged on the way bears the name. Who only waits is not held up by a span: it would cost memory.
     let span = tracing::info_span!("request", %id).entered();
     // The path only: a query may hold credentials.
     tracing::debug!(address = %peer.address, secure = peer.secure, method = %parts.method, path = parts.uri.path(), "request");
     // An origin that is not let in learns nothing, not even by CORS.
-    let counted = gateway.limits.request(peer.address);
-    let (handled, origin) = match (door::admit(&gateway, &parts), counted) {
+    let counted = match peer.entrance {
+        Entrance::Public => gateway.limits.request(peer.address),
+        Entrance::Admin => Ok(()),
+    };
+    let (handled, origin) = match (door::admit(&gateway, peer, &parts), counted) {
         (Ok(()), Ok(())) => (
             late_key::dispatch_with_key(&gateway, peer, parts, body),
             origin,
@@ -114,7 +122,8 @@ const NOSNIFF: (HeaderName, HeaderValue) = (
 
 /// Refuses a request without looking at more than its path: each transport is told in its own way.
 fn refuse(gateway: &Arc<Gateway>, parts: Parts, problem: Problem) -> Response<Body> {
-    match endpoint(gateway, &parts) {
+    // Only what comes by the public listeners is counted and refused like this.
+    match endpoint(gateway, Entrance::Public, &parts) {
         Ok(Endpoint::Receive(Transport::WebSocket)) => {
             receive::refuse_websocket(gateway, parts, problem)
         }
@@ -124,7 +133,7 @@ fn refuse(gateway: &Arc<Gateway>, parts: Parts, problem: Problem) -> Response<Bo
 }
 
 fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) -> Handled {
-    let endpoint = match endpoint(gateway, &parts) {
+    let endpoint = match endpoint(gateway, peer.entrance, &parts) {
         Ok(endpoint) => endpoint,
         Err(refusal) => return discard::refuse(*refusal, body, parts.version),
     };
@@ -144,40 +153,62 @@ fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) ->
             let issuing = async move { access::ticket(&gateway, parts, body).await };
             return Handled::Later(Box::pin(issuing.in_current_span()));
         }
-        Endpoint::Disconnect => access::disconnect(gateway, &parts),
+        Endpoint::Disconnect => access::disconnect(gateway, peer, &parts),
+        Endpoint::History if parts.method == Method::DELETE => {
+            return admin::handle(gateway, peer, parts, body, Ask::Purge);
+        }
         Endpoint::History => history_page(gateway, &parts),
+        Endpoint::AdminChannels => {
+            return admin::handle(gateway, peer, parts, body, Ask::Channels);
+        }
+        Endpoint::AdminSessions => {
+            return admin::handle(gateway, peer, parts, body, Ask::Sessions);
+        }
         Endpoint::Transports => ops::transports(gateway),
         Endpoint::Health => ops::health(),
         Endpoint::Ready => ops::ready(gateway),
-        Endpoint::Metrics => metrics(gateway, &parts),
+        Endpoint::Metrics => metrics(gateway, peer, &parts),
     })
 }
 
 /// What the request is for, or the answer that refuses it.
-fn endpoint(gateway: &Gateway, parts: &Parts) -> Result<Endpoint, Box<Response<Body>>> {
+fn endpoint(
+    gateway: &Gateway,
+    entrance: Entrance,
+    parts: &Parts,
+) -> Result<Endpoint, Box<Response<Body>>> {
     let is_on = |endpoint: &Endpoint| match endpoint {
         Endpoint::Receive(transport) => gateway.config().server.transports.contains(transport),
         Endpoint::Echo => gateway.config().server.echo,
         _ => true,
     };
-    let Some(endpoint) = Endpoint::at(parts.uri.path()).filter(is_on) else {
-        let problem = Problem::new(
-            Code::NotFound,
-            "there is nothing here: GET /v1/transports lists what there is",
-        );
-        return Err(Box::new(error::response(&problem)));
+    let found = Endpoint::at(parts.uri.path()).filter(is_on);
+    let found = found.map(|endpoint| (endpoint, endpoint.methods(entrance)));
+    let Some((endpoint, methods)) = found.filter(|(_, methods)| !methods.is_empty()) else {
+        return Err(Box::new(error::response(&nothing_here(entrance))));
     };
     if parts.method == Method::OPTIONS {
-        return Err(Box::new(cors::preflight(endpoint.methods())));
+        return Err(Box::new(cors::preflight(methods)));
     }
-    if !endpoint.methods().contains(&parts.method) {
-        let allowed = cors::allow(endpoint.methods());
+    if !methods.contains(&parts.method) {
+        let allowed = cors::allow(methods);
         let message = format!("this path takes {}", allowed.to_str().unwrap_or_default());
         let mut response = error::response(&Problem::new(Code::MethodNotAllowed, message));
         response.headers_mut().insert(ALLOW, allowed);
         return Err(Box::new(response));
     }
     Ok(endpoint)
+}
+
+fn nothing_here(entrance: Entrance) -> Problem {
+    let message = match entrance {
+        Entrance::Public => "there is nothing here: GET /v1/transports lists what there is",
+        Entrance::Admin => {
+            "this is not at the admin listener, which has /metrics, /healthz, /readyz, /v1/disconnect, \
+             /v1/admin/channels, /v1/admin/sessions and DELETE /v1/history: ask at server.listen"
+        }
+    };
+    Problem::new(Code::NotFound, message)
 }
 
 fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
@@ -206,8 +237,8 @@ fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
     }
 }
 
-fn metrics(gateway: &Gateway, parts: &Parts) -> Response<Body> {
-    match access::must_be_admin(gateway, parts) {
+fn metrics(gateway: &Gateway, peer: Peer, parts: &Parts) -> Response<Body> {
+    match access::must_be_admin(gateway, peer, parts) {
         Ok(()) => ops::metrics(gateway),
         Err(problem) => error::response(&problem),
     }

@@ -21,7 +21,7 @@ use crate::transport::websocket::{self, Agreement, Opening};
 use crate::transport::{Client, Transport, holder};
 
 use super::Handled;
-use super::body::Body;
+use super::body::{Body, SentAway};
 use super::route::{Attach, Poll};
 use super::{credentials, error, etag, page_response, route, route_limits};
 
@@ -135,8 +135,7 @@ fn open_sse(
 /// Takes a place. What an administrator revoked between the look at the credentials and this is seen here; what is revoked
 /// from now on ends the attachment.
 fn enter(gateway: &Gateway, transport: Transport, client: &Client) -> Result<Attachment, Problem> {
-    let holder = client.holder(&gateway.limits);
-    let attachment = gateway.attachments.enter(transport, holder)?;
+    let attachment = gateway.attachments.enter(transport, client.holder())?;
     gateway.auth.check(&client.principal)?;
     Ok(attachment)
 }
@@ -181,11 +180,8 @@ fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Reque
     let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
     let session = attach.session.as_ref();
     let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));
-    let account = gateway
-        .limits
-        .account(principal.user.as_ref(), peer.address);
     Ok(poll::Request {
-        holder: holder(&principal, public_id, account),
+        holder: holder(&principal, public_id, peer.address),
         channels: attach.channels,
         starts: attach.starts,
         budget: gateway.page_budget(limit),
@@ -210,7 +206,17 @@ fn authorize(
 
 fn answer(answer: Result<Answer, Problem>) -> Response<Body> {
     match answer {
-        Ok(Answer::Page { json, cursor }) => page_response(json, &cursor),
+        Ok(Answer::Page {
+            json,
+            cursor,
+            is_sent_away,
+        }) => {
+            let mut response = page_response(json, &cursor);
+            if is_sent_away {
+                response.extensions_mut().insert(SentAway);
+            }
+            response
+        }
         Ok(Answer::NotModified { cursor }) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;

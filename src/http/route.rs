@@ -8,12 +8,15 @@ use http::{HeaderMap, Method};
 
 use crate::bus::{ChannelName, Cursor, SessionId, Start, UserName};
 use crate::code::Code;
+use crate::peer::Entrance;
 use crate::problem::Problem;
 use crate::protocol::command::{HistoryRequest, Order, parse_key, parse_limit};
 use crate::protocol::payload::BodyKind;
 use crate::transport::Transport;
 
 use super::query::Query;
+
+pub mod admin;
 
 /// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +41,17 @@ pub enum Endpoint {
     Ready,
     /// Counters.
     Metrics,
+    /// A list of channels, for administrators.
+    AdminChannels,
+    /// A list of attachments, for administrators.
+    AdminSessions,
 }
 
 const GET: &[Method] = &[Method::GET, Method::OPTIONS];
 /// A WebSocket begins with GET over HTTP/1.1 and with CONNECT over HTTP/2.
 const GET_CONNECT: &[Method] = &[Method::GET, Method::CONNECT, Method::OPTIONS];
+const GET_DELETE: &[Method] = &[Method::GET, Method::DELETE, Method::OPTIONS];
+const DELETE: &[Method] = &[Method::DELETE, Method::OPTIONS];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
 const POST: &[Method] = &[Method::POST, Method::OPTIONS];
 
@@ -65,17 +74,25 @@ impl Endpoint {
             "/healthz" => Self::Health,
             "/readyz" => Self::Ready,
             "/metrics" => Self::Metrics,
+            "/v1/admin/channels" => Self::AdminChannels,
+            "/v1/admin/sessions" => Self::AdminSessions,
             _ => return None,
         })
     }
 
-    /// The methods it takes.
-    pub fn methods(self) -> &'static [Method] {
-        match self {
-            Self::Receive(Transport::WebSocket) | Self::Echo => GET_CONNECT,
-            Self::Receive(_) | Self::History => GET,
-            Self::Publish | Self::Ticket | Self::Disconnect => POST,
-            Self::Transports | Self::Health | Self::Ready | Self::Metrics => GET_HEAD,
+    /// The methods it takes at a listener; none if it is not there.
+    pub fn methods(self, entrance: Entrance) -> &'static [Method] {
+        match (entrance, self) {
+            (_, Self::Disconnect) => POST,
+            (_, Self::AdminChannels | Self::AdminSessions) => GET,
+            (_, Self::Health | Self::Ready | Self::Metrics) => GET_HEAD,
+            (Entrance::Admin, Self::History) => DELETE,
+            (Entrance::Admin, _) => &[],
+            (Entrance::Public, Self::Receive(Transport::WebSocket) | Self::Echo) => GET_CONNECT,
+            (Entrance::Public, Self::Receive(_)) => GET,
+            (Entrance::Public, Self::History) => GET_DELETE,
+            (Entrance::Public, Self::Publish | Self::Ticket) => POST,
+            (Entrance::Public, Self::Transports) => GET_HEAD,
         }
     }
 }

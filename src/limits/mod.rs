@@ -56,6 +56,7 @@ struct Rules {
     attachments_max: usize,
     attachments_per_address_max: usize,
     attachments_per_user_max: usize,
+    attachment_age_max: Option<Duration>,
     refusals_max: usize,
 }
 
@@ -161,6 +162,11 @@ impl Limits {
         self.rules.load().attachments_max
     }
 
+    /// The greatest age of an attachment, for those that attach now; nothing if any age is fine.
+    pub fn attachment_age_max(&self) -> Option<Duration> {
+        self.rules.load().attachment_age_max
+    }
+
     /// How many refusals a WebSocket may provoke in a while.
     pub fn refusals_max(&self) -> usize {
         self.rules.load().refusals_max
@@ -240,6 +246,8 @@ impl Rules {
             attachments_max: limits.attachments_max,
             attachments_per_address_max: limits.attachments_per_address_max,
             attachments_per_user_max: limits.attachments_per_user_max,
+            attachment_age_max: Some(config.attachment.age_s_max.duration())
+                .filter(|age| !age.is_zero()),
             refusals_max: limits.refusals_max,
         }
     }

@@ -1,6 +1,7 @@
 //! One TCP connection: its options, its HTTP, and how it ends.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,7 +21,7 @@ use tokio::net::TcpStream;
 
 use super::stream::{Stream, Streams, is_given_up, note_body};
 use crate::gateway::Gateway;
-use crate::http::{Body, Handled, handle};
+use crate::http::{Body, Handled, SentAway, handle};
 use crate::peer::Peer;
 use crate::switch::{Switch, Watch};
 use crate::tls::{self, Tls};
@@ -135,9 +136,17 @@ where
             .with_upgrades(),
     );
     Box::pin(async move {
+        let until_done = poll_fn(|cx| {
+            let polled = connection.as_mut().poll(cx);
+            if polled.is_pending() && phase.is_leaving() {
+                connection.as_mut().graceful_shutdown();
+                return connection.as_mut().poll(cx);
+            }
+            polled
+        });
         tokio::select! {
             biased;
-            outcome = connection.as_mut() => outcome,
+            outcome = until_done => outcome,
             () = until_to_close(closing.watch(), &phase) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -244,7 +253,9 @@ fn answer(
     let finish = move |mut response: Response<Body>| {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             phase.upgraded();
-        } else if closing.is_thrown() && version < http::Version::HTTP_2 {
+        } else if version < http::Version::HTTP_2
+            && (closing.is_thrown() || response.extensions().get::<SentAway>().is_some())
+        {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -281,6 +292,9 @@ impl http_body::Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         note_body(matches!(polled, Poll::Ready(Some(_))));
+        if matches!(polled, Poll::Ready(None)) && self.body.is_sent_away() {
+            self.answering.leaves();
+        }
         polled
     }
 

@@ -18,7 +18,7 @@ pub use reload::{ReloadError, Reloader};
 
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::peer::Peer;
+use crate::peer::{Entrance, Peer};
 use crate::switch::Switch;
 use crate::tls::Tls;
 use crate::wire::SocketPermit;
@@ -31,11 +31,12 @@ pub struct Server {
     tls: Option<Arc<Tls>>,
 }
 
-/// A port, and what encrypts its connections.
+/// A port, what encrypts its connections, and whom it is for.
 #[derive(Debug)]
 struct Listener {
     tcp: TcpListener,
     tls: Option<Arc<Tls>>,
+    entrance: Entrance,
 }
 
 /// Why a server did not start.
@@ -75,8 +76,21 @@ impl Server {
         let gateway = gateway.map_err(|error| StartError::Config(error.to_string()))?;
         let gateway = Arc::new(gateway);
         let server = &gateway.config().server;
-        let plain = resolve(&gateway, "server.listen", &server.listen).await?;
-        let encrypted = resolve(&gateway, "server.tls_listen", &server.tls_listen).await?;
+        let plain = resolve(&gateway, "server.listen", &server.listen, Entrance::Public).await?;
+        let encrypted = resolve(
+            &gateway,
+            "server.tls_listen",
+            &server.tls_listen,
+            Entrance::Public,
+        )
+        .await?;
+        let admin = resolve(
+            &gateway,
+            "server.admin_listen",
+            &server.admin_listen,
+            Entrance::Admin,
+        )
+        .await?;
         let tls = if encrypted.is_empty() {
             None
         } else {
@@ -87,10 +101,16 @@ impl Server {
         };
         let mut listeners = Vec::new();
         for address in plain {
-            listeners.push(Listener::bind(address, None).await?);
+            listeners.push(Listener::bind(address, None, Entrance::Public).await?);
         }
         for address in encrypted {
-            listeners.push(Listener::bind(address, tls.clone()).await?);
+            listeners.push(Listener::bind(address, tls.clone(), Entrance::Public).await?);
+        }
+        for address in admin {
+            if !address.ip().to_canonical().is_loopback() {
+                tracing::warn!(%address, "whoever reaches this address is an administrator without a token: see that only those do who should");
+            }
+            listeners.push(Listener::bind(address, None, Entrance::Admin).await?);
         }
         Ok(Self {
             gateway,
@@ -101,18 +121,25 @@ impl Server {
 
     /// Where it listens without TLS; the ports that the system chose for 0 included.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.local_addresses(false)
+        self.local_addresses(|listener| {
+            listener.tls.is_none() && listener.entrance == Entrance::Public
+        })
     }
 
     /// Where it listens with TLS.
     pub fn tls_addresses(&self) -> Vec<SocketAddr> {
-        self.local_addresses(true)
+        self.local_addresses(|listener| listener.tls.is_some())
     }
 
-    fn local_addresses(&self, encrypted: bool) -> Vec<SocketAddr> {
+    /// Where it listens for administrators.
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.local_addresses(|listener| listener.entrance == Entrance::Admin)
+    }
+
+    fn local_addresses(&self, is_meant: impl Fn(&Listener) -> bool) -> Vec<SocketAddr> {
         let listeners = self.listeners.iter();
         listeners
-            .filter(|listener| listener.tls.is_some() == encrypted)
+            .filter(|listener| is_meant(listener))
             // A listener that was just bound knows its address.
             .filter_map(|listener| listener.tcp.local_addr().ok())
             .collect()
@@ -142,20 +169,21 @@ impl Server {
             tls,
         } = self;
         let (stop_accepting, closing) = (CancellationToken::new(), Switch::default());
-        let permits = Arc::new(Semaphore::new(
-            gateway
-                .config()
-                .limits
-                .sockets_max
-                .min(Semaphore::MAX_PERMITS),
-        ));
+        let limits = gateway.config().limits.clone();
+        let permits = permits(limits.sockets_max);
+        // Their own, so that a crowd does not lock administrators out.
+        let admin_permits = self::permits(limits.admin_sockets_max);
         // The accept loops, the sweeper, the heartbeat, the herald and the look at the files; every other task is a client's.
         let own_tasks = listeners.len() + 3 + usize::from(tls.is_some());
         for listener in listeners {
+            let permits = match listener.entrance {
+                Entrance::Public => &permits,
+                Entrance::Admin => &admin_permits,
+            };
             let accept = accept(
                 Arc::clone(&gateway),
                 listener,
-                Arc::clone(&permits),
+                Arc::clone(permits),
                 closing.clone(),
             );
             let stop = stop_accepting.clone();
@@ -179,13 +207,17 @@ impl Server {
 }
 
 impl Listener {
-    async fn bind(address: SocketAddr, tls: Option<Arc<Tls>>) -> Result<Self, StartError> {
+    async fn bind(
+        address: SocketAddr,
+        tls: Option<Arc<Tls>>,
+        entrance: Entrance,
+    ) -> Result<Self, StartError> {
         let tcp = TcpListener::bind(address).await;
         let tcp = tcp.map_err(|cause| StartError::Listen {
             address: address.to_string(),
             cause,
         })?;
-        Ok(Self { tcp, tls })
+        Ok(Self { tcp, tls, entrance })
     }
 }
 
@@ -265,14 +297,14 @@ async fn accept(
     loop {
         match listener.tcp.accept().await {
             Ok((stream, address)) => {
-                match SocketPermit::take(&gateway.limits, &gateway.metrics, &permits, address.ip())
-                {
+                let peer = Peer::new(address, listener.tls.is_some()).by(listener.entrance);
+                match SocketPermit::take(&gateway.limits, &gateway.metrics, &permits, peer) {
                     Some(permit) => {
                         gateway.spawn(connection::serve(
                             Arc::clone(&gateway),
                             stream,
                             listener.tls.clone(),
-                            Peer::new(address, listener.tls.is_some()),
+                            peer,
                             permit,
                             closing.clone(),
                         ));
@@ -289,11 +321,16 @@ async fn accept(
     }
 }
 
+fn permits(sockets_max: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(sockets_max.min(Semaphore::MAX_PERMITS)))
+}
+
 /// The addresses of a setting to listen on. In open mode they must all be of this machine only.
 async fn resolve(
     gateway: &Gateway,
     key: &str,
     listen: &[String],
+    entrance: Entrance,
 ) -> Result<Vec<SocketAddr>, StartError> {
     let mut addresses = Vec::new();
     for listen in listen {
@@ -312,10 +349,13 @@ async fn resolve(
              auth.anonymous.publish to say what everybody may do, \
              or listen on 127.0.0.1"
         ))),
-        Some(address) if gateway.config().server.echo => Err(StartError::Config(format!(
-            "server.echo: {address} can be reached from elsewhere, and the echo has limits for tests only: \
+        // There is no echo at the admin listener.
+        Some(address) if gateway.config().server.echo && entrance == Entrance::Public => {
+            Err(StartError::Config(format!(
+                "server.echo: {address} can be reached from elsewhere, and the echo has limits for tests only: \
              listen on 127.0.0.1, or leave it out"
-        ))),
+            )))
+        }
         _ => Ok(addresses),
     }
 }

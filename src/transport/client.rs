@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use crate::attachments::Holder;
 use crate::auth::Principal;
 use crate::bus::{PublicId, SessionId};
-use crate::limits::{Account, Limits};
 
 /// Who is at the other end of a stream.
 #[derive(Debug)]
@@ -30,19 +29,18 @@ impl Client {
     }
 
     /// As whom it takes a place among the attachments.
-    pub fn holder(&self, limits: &Limits) -> Holder {
-        let account = limits.account(self.principal.user.as_ref(), self.address);
-        holder(&self.principal, Some(self.public_id), account)
+    pub fn holder(&self) -> Holder {
+        holder(&self.principal, Some(self.public_id), self.address)
     }
 }
 
 /// As whom somebody takes a place among the attachments.
-pub fn holder(principal: &Principal, public_id: Option<PublicId>, account: Account) -> Holder {
+pub fn holder(principal: &Principal, public_id: Option<PublicId>, address: IpAddr) -> Holder {
     Holder {
         user: principal.user.clone(),
         public_id,
         token_id: principal.token_id().cloned(),
         ends_at_s: principal.ends_at_s(),
-        account,
+        address,
     }
 }

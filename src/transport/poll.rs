@@ -43,6 +43,8 @@ pub enum Answer {
         json: Vec<u8>,
         /// Where to go on.
         cursor: String,
+        /// True if the wait was ended to send the client elsewhere.
+        is_sent_away: bool,
     },
     /// The page would end where the client stands.
     NotModified {
@@ -149,11 +151,13 @@ impl Waiting {
         let mut session = Session::open(bus, signal, &self.channels, &self.starts).await?;
         // The session knows them now, and thousands may wait.
         (self.channels, self.starts) = (Vec::new(), Vec::new());
+        let mut code = None;
         let batch = match timeout(self.wait, session.next(self.budget)).await {
             Ok(Ok(batch)) => batch,
             Err(_) => Batch::default(),
             Ok(Err(end)) => {
                 self.attachment.ended(end.code);
+                code = Some(end.code);
                 // The client comes back by itself, and learns then what to do: an empty page is answer enough.
                 if !matches!(end.code, Code::Shutdown | Code::TokenExpired) {
                     return Err(end.into());
@@ -164,13 +168,17 @@ impl Waiting {
         let stands = |reader: &Reader| (reader.name.clone(), reader.position);
         let (channels, positions): (Vec<ChannelName>, Vec<Position>) =
             session.readers().map(stands).unzip();
-        Ok(page(
+        let mut answer = page(
             &self.gateway.metrics,
             Transport::LongPoll,
             &channels,
             &positions,
             batch,
-        ))
+        );
+        if let Answer::Page { is_sent_away, .. } = &mut answer {
+            *is_sent_away = code == Some(Code::Shutdown);
+        }
+        Ok(answer)
     }
 }
 
@@ -223,5 +231,9 @@ fn page(
     let counted = metrics.transport(transport);
     counted.messages.inc_by(messages.len() as u64);
     counted.bytes.inc_by(json.len() as u64);
-    Answer::Page { json, cursor }
+    Answer::Page {
+        json,
+        cursor,
+        is_sent_away: false,
+    }
 }

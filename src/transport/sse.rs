@@ -46,7 +46,8 @@ enum State {
     /// This goes out first.
     Begin(Bytes),
     Live,
-    Ended,
+    /// With the code of the end.
+    Ended(Code),
 }
 
 impl SseStream {
@@ -92,8 +93,8 @@ impl SseStream {
         match std::mem::replace(&mut self.state, State::Live) {
             State::Begin(bytes) => Poll::Ready(Some(self.count(0, bytes))),
             State::Live => self.poll_live(cx).map(Some),
-            State::Ended => {
-                self.state = State::Ended;
+            State::Ended(code) => {
+                self.state = State::Ended(code);
                 Poll::Ready(None)
             }
         }
@@ -104,6 +105,11 @@ impl SseStream {
         self.attachment.ended(Code::Slow);
     }
 
+    /// True after an end with which the client is sent elsewhere.
+    pub fn is_sent_away(&self) -> bool {
+        matches!(self.state, State::Ended(Code::Shutdown))
+    }
+
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         match self.session.poll_next(cx, self.chunk) {
             Poll::Ready(Ok(batch)) => {
@@ -112,7 +118,7 @@ impl SseStream {
                 Poll::Ready(self.count(messages, chunk))
             }
             Poll::Ready(Err(end)) => {
-                self.state = State::Ended;
+                self.state = State::Ended(end.code);
                 self.attachment.ended(end.code);
                 Poll::Ready(farewell(&end).into())
             }

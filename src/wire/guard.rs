@@ -18,6 +18,8 @@ pub struct Phase {
     step: AtomicU8,
     /// Set when the connection breaks because its peer takes nothing.
     stalled: AtomicBool,
+    /// Set when the client is sent elsewhere, so that no further request should be taken.
+    leaving: AtomicBool,
 }
 
 const FRESH: u8 = 0;
@@ -52,6 +54,11 @@ impl Phase {
         self.is(FRESH)
     }
 
+    /// True if the client was sent elsewhere.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     fn expects_head(&self) -> bool {
         self.is(FRESH) || self.is(WAITING)
     }
@@ -66,6 +73,11 @@ impl Phase {
 pub struct AnswerGuard(Arc<Phase>);
 
 impl AnswerGuard {
+    /// Notes that the client was sent elsewhere.
+    pub fn leaves(&self) {
+        self.0.leaving.store(true, Ordering::Release);
+    }
+
     /// True if the connection breaks because its peer takes nothing.
     pub fn is_stalled(&self) -> bool {
         self.0.stalled.load(Ordering::Acquire)

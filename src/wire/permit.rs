@@ -1,6 +1,5 @@
 //! A connection's place among the sockets.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use prometheus_client::metrics::gauge::Gauge;
@@ -8,13 +7,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::{Limits, SocketPlace};
 use crate::metrics::Metrics;
+use crate::peer::{Entrance, Peer};
 
 /// A place among the sockets, given back when the connection closes.
 #[derive(Debug)]
 pub struct SocketPermit {
     open: Gauge,
     _permit: OwnedSemaphorePermit,
-    _place: SocketPlace,
+    /// Administrators have none: they are not counted by address.
+    _place: Option<SocketPlace>,
 }
 
 impl SocketPermit {
@@ -23,10 +24,13 @@ impl SocketPermit {
         limits: &Arc<Limits>,
         metrics: &Metrics,
         permits: &Arc<Semaphore>,
-        address: IpAddr,
+        peer: Peer,
     ) -> Option<Self> {
         let permit = Arc::clone(permits).try_acquire_owned().ok()?;
-        let place = limits.socket(address)?;
+        let place = match peer.entrance {
+            Entrance::Public => Some(limits.socket(peer.address)?),
+            Entrance::Admin => None,
+        };
         let open = metrics.sockets.clone();
         open.inc();
         Some(Self {

@@ -1,5 +1,7 @@
 //! The gateway from outside: everything here speaks the wire, but for the tests of the bus, which speak to the library.
 
+mod admin;
+mod age;
 mod architecture;
 mod autobahn;
 mod cli;
@@ -19,6 +21,7 @@ mod limits;
 mod model;
 mod pages;
 mod publishing;
+mod purge;
 mod refusals;
 mod support;
 mod tls;

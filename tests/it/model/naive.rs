@@ -271,6 +271,14 @@ impl Life {
         self.trim(keep);
     }
 
+    /// Drops all messages and says how many there were. The keys stay.
+    pub fn purge(&mut self, keep: &Retention) -> usize {
+        self.expire(keep);
+        let kept = self.kept();
+        self.tail = self.head();
+        kept as usize
+    }
+
     /// Drops what is over the count or the bytes, but never the newest.
     pub fn trim(&mut self, keep: &Retention) {
         while self.kept() > keep.count_max as u64

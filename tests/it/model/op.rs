@@ -52,6 +52,14 @@ pub enum Op {
         from: From,
         messages: usize,
     },
+    /// An administrator drops a channel's messages.
+    Purge {
+        channel: usize,
+    },
+    /// A list of the channels, some at a time.
+    List {
+        count: usize,
+    },
     Wait(Duration),
     Sweep,
 }
@@ -96,6 +104,8 @@ pub fn any_op() -> impl Strategy<Value = Op> {
             .prop_map(|(channels, messages, bytes)| Op::Look { channels, messages, bytes }),
         2 => (channel(), from(), 1..6_usize)
             .prop_map(|(channel, from, messages)| Op::Back { channel, from, messages }),
+        1 => channel().prop_map(|channel| Op::Purge { channel }),
+        1 => (1..4_usize).prop_map(|count| Op::List { count }),
         3 => wait().prop_map(Op::Wait),
         1 => Just(Op::Sweep),
     ]

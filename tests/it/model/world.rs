@@ -93,6 +93,8 @@ impl World {
                 from,
                 messages,
             } => self.back(*channel, *from, *messages),
+            Op::Purge { channel } => self.purge(&name(*channel)).await,
+            Op::List { count } => self.list(*count),
             Op::Wait(time) => advance(*time).await,
             Op::Sweep => self.sweep().await,
         }
@@ -169,6 +171,48 @@ impl World {
                 }
             }
         }
+    }
+
+    async fn purge(&mut self, name: &ChannelName) {
+        let keep = self.naive.bounds.retention.clone();
+        let expected = match self.naive.lives.get_mut(name) {
+            Some(life) => (life.at(life.head()), life.purge(&keep)),
+            None => (
+                Position {
+                    epoch: self.naive.epoch,
+                    offset: 0,
+                },
+                0,
+            ),
+        };
+        assert_eq!(self.bus.purge(name).await, Ok(expected), "purge of {name}");
+    }
+
+    /// Pages of any size name every channel once, in order, and each is what it is.
+    fn list(&mut self, count: usize) {
+        let mut listed = Vec::new();
+        let mut after: Option<ChannelName> = None;
+        loop {
+            let page = (self.bus).list("", after.as_ref().map(ChannelName::as_str), count);
+            assert!(page.channels.len() <= count);
+            listed.extend(page.channels);
+            after = page.after;
+            if after.is_none() {
+                break;
+            }
+        }
+        self.naive.expire();
+        let told = listed.iter().map(|channel| {
+            let counts = (channel.messages as u64, channel.subscribers, channel.idle);
+            (channel.name.clone(), channel.head, counts)
+        });
+        let lives = self.naive.lives.iter().map(|(name, life)| {
+            let counts = (life.kept(), life.audience, life.active.elapsed());
+            (name.clone(), life.at(life.head()), counts)
+        });
+        assert_eq!(told.collect::<Vec<_>>(), lives.collect::<Vec<_>>());
+        let bytes: usize = listed.iter().map(|channel| channel.bytes).sum();
+        assert_eq!(bytes, self.bus.totals().1);
     }
 
     /// A payload that tells itself apart, or one of two for a key, so that keys are repeated and misused.

@@ -16,6 +16,8 @@ use super::within;
 /// A gateway that ends with its test.
 pub struct Gateway {
     pub address: SocketAddr,
+    /// The listener for administrators, if there is one.
+    pub admin: Option<SocketAddr>,
     pub inner: Arc<everyway::gateway::Gateway>,
     tls: Option<Arc<Tls>>,
     stop: Option<oneshot::Sender<()>>,
@@ -40,11 +42,13 @@ impl Gateway {
         let mut addresses = server.addresses();
         addresses.extend(server.tls_addresses());
         let (address, inner) = (addresses[0], Arc::clone(server.gateway()));
+        let admin = server.admin_addresses().first().copied();
         let tls = server.tls().cloned();
         // A dropped sender stops the gateway, too.
         let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
         Self {
             address,
+            admin,
             inner,
             tls,
             stop: Some(stop),
@@ -82,6 +86,12 @@ impl Gateway {
         body: &[u8],
     ) -> Response {
         http::request(self.address, method, target, headers, body).await
+    }
+
+    /// Sends a request to the listener for administrators.
+    pub async fn admin(&self, method: &str, target: &str) -> Response {
+        let address = self.admin.expect("a listener for administrators");
+        http::request(address, method, target, &[], b"").await
     }
 
     /// Publishes JSON and returns the offset.

@@ -151,6 +151,10 @@ pub struct Reader {
     /// Of a page that was fetched, what was not handed out yet.
     fetched: VecDeque<Told>,
     start: String,
+    /// True if it comes back when it is told to, over the same transport.
+    pub comes_back: bool,
+    /// How often it did.
+    pub returns: usize,
 }
 
 impl Reader {
@@ -166,6 +170,8 @@ impl Reader {
             http2: None,
             fetched: VecDeque::new(),
             start: cursor.to_owned(),
+            comes_back: false,
+            returns: 0,
         };
         reader.connect().await;
         reader
@@ -258,6 +264,11 @@ impl Reader {
                     continue;
                 }
             };
+            if self.comes_back && object["type"] == "disconnect" && object["reconnect"] == true {
+                self.returns += 1;
+                self.switch(self.via).await;
+                continue;
+            }
             let Some(told) = Told::from(&object) else {
                 panic!("{:?} was told {object}", self.via)
             };
