@@ -129,12 +129,12 @@ impl Bus {
 
     /// Reads from one reader, whose items get this index.
     pub fn read(&self, index: u32, reader: &mut Reader, budget: Budget) -> Batch {
-        reader::read_one(index, reader, budget)
+        reader::read_one(&self.store, index, reader, budget)
     }
 
     /// Reads from several readers, fairly; see [`reader::read_fair`].
     pub fn read_fair(&self, ready: &mut Vec<(u32, &mut Reader)>, budget: Budget) -> Batch {
-        reader::read_fair(ready, budget)
+        reader::read_fair(&self.store, ready, budget)
     }
 
     /// Reads one channel backwards from an exclusive upper bound. A bound that has fallen off the history ends the

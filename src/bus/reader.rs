@@ -7,6 +7,7 @@ use super::log::{GapReason, Lost, ReadEnd};
 use super::name::ChannelName;
 use super::position::Position;
 use super::publication::Publication;
+use super::store::Store;
 
 /// A position in one channel.
 #[derive(Debug)]
@@ -75,10 +76,7 @@ impl Reader {
 
     /// Reads up to `count` messages and moves the position past them. Stops once `share_bytes` are passed, and never
     /// passes `left_bytes` unless the batch is still empty.
-    ///
-    /// What is too old was dropped when the reader was made and whenever somebody published since, so the many readers of a
-    /// message do not ask the clock for it again.
-    fn read(&mut self, index: u32, turn: &mut Turn, batch: &mut Batch) -> ReadEnd {
+    fn read(&mut self, store: &Store, index: u32, turn: &mut Turn, batch: &mut Batch) -> ReadEnd {
         let channel = match &self.source {
             Source::Channel(channel) => Arc::clone(channel),
             Source::Vacant(head) => {
@@ -101,20 +99,21 @@ impl Reader {
                 return ReadEnd::CaughtUp;
             }
         };
-        let log = channel.log();
-        if let Err(lost) = log.check(self.position) {
-            self.tell_gap(index, lost, batch);
-        }
-        for publication in log.after(self.position.offset) {
-            if !turn.admit(publication.json().len()) {
-                return ReadEnd::More;
+        store.with_log(&channel, |log| {
+            if let Err(lost) = log.check(self.position) {
+                self.tell_gap(index, lost, batch);
             }
-            self.position.offset = publication.offset;
-            batch
-                .items
-                .push((index, Item::Message(Arc::clone(publication))));
-        }
-        ReadEnd::CaughtUp
+            for publication in log.after(self.position.offset) {
+                if !turn.admit(publication.json().len()) {
+                    return ReadEnd::More;
+                }
+                self.position.offset = publication.offset;
+                batch
+                    .items
+                    .push((index, Item::Message(Arc::clone(publication))));
+            }
+            ReadEnd::CaughtUp
+        })
     }
 
     /// When the message was published that this reader would read next.
@@ -165,7 +164,7 @@ impl Turn {
 }
 
 /// Reads from one reader. [`Batch::more`] says that it is not caught up.
-pub fn read_one(index: u32, reader: &mut Reader, budget: Budget) -> Batch {
+pub fn read_one(store: &Store, index: u32, reader: &mut Reader, budget: Budget) -> Batch {
     let mut batch = Batch::default();
     if budget.messages == 0 {
         // Not even a gap is told: who has no room would be told of one after the other.
@@ -177,14 +176,14 @@ pub fn read_one(index: u32, reader: &mut Reader, budget: Budget) -> Batch {
         left: budget,
         first: true,
     };
-    batch.more = reader.read(index, &mut turn, &mut batch) == ReadEnd::More;
+    batch.more = reader.read(store, index, &mut turn, &mut batch) == ReadEnd::More;
     batch
 }
 
 /// Reads from several readers, those whose next message is oldest first, so that a busy channel never starves another
 /// however small the budget. Of `k` with something to read each gets at least ⌊`messages`/`k`⌋ while the bytes last.
 /// On return `ready` holds the readers that are not caught up.
-pub fn read_fair(ready: &mut Vec<(u32, &mut Reader)>, budget: Budget) -> Batch {
+pub fn read_fair(store: &Store, ready: &mut Vec<(u32, &mut Reader)>, budget: Budget) -> Batch {
     if ready.len() > 1 {
         ready.sort_by_cached_key(|(_, reader)| reader.next_time_ms());
     }
@@ -200,7 +199,7 @@ pub fn read_fair(ready: &mut Vec<(u32, &mut Reader)>, budget: Budget) -> Batch {
         ready.retain_mut(|(index, reader)| {
             let mut turn = Turn { share, left, first };
             turn.share.messages = turn.share.messages.min(left.messages);
-            let end = reader.read(*index, &mut turn, &mut batch);
+            let end = reader.read(store, *index, &mut turn, &mut batch);
             (left, first) = (turn.left, turn.first);
             end == ReadEnd::More
         });
