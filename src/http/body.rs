@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use crate::protocol::printed::Printed;
 use crate::transport::sse::SseStream;
 
 /// How much is handed out at a time. Over HTTP/2 what was handed out waits in a queue until the client's window opens, and a
@@ -18,6 +19,8 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub enum Body {
     /// Everything is there, or nothing.
     Full(Bytes),
+    /// A page of more than a chunk.
+    Page(Box<Printed>),
     /// An event stream.
     Sse(Box<SseStream>),
 }
@@ -32,14 +35,27 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         Self::Full(bytes.into())
     }
-}
 
-impl Body {
+    /// A page. A short one is put together at once, because it is no more than its pieces are.
+    pub fn page(json: Printed) -> Self {
+        if json.len() <= CHUNK_BYTES {
+            Self::full(json.all())
+        } else {
+            Self::Page(Box::new(json))
+        }
+    }
+
     /// Notes that the client took nothing for too long.
     pub fn stalled(&mut self) {
         if let Self::Sse(stream) = self {
             stream.stalled();
         }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        Self::full(bytes)
     }
 }
 
@@ -57,6 +73,8 @@ impl http_body::Body for Body {
                 let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
+            Self::Page(rest) if rest.is_empty() => Poll::Ready(None),
+            Self::Page(rest) => Poll::Ready(Some(Ok(Frame::data(rest.take(CHUNK_BYTES))))),
             Self::Sse(stream) => stream
                 .poll_chunk(cx)
                 .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
@@ -66,6 +84,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(rest) => rest.is_empty(),
+            Self::Page(rest) => rest.is_empty(),
             Self::Sse(_) => false,
         }
     }
@@ -73,6 +92,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(rest) => SizeHint::with_exact(rest.len() as u64),
+            Self::Page(rest) => SizeHint::with_exact(rest.len() as u64),
             Self::Sse(_) => SizeHint::default(),
         }
     }

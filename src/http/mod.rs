@@ -30,6 +30,7 @@ use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::peer::Peer;
 use crate::problem::Problem;
+use crate::protocol::printed::Printed;
 use crate::{history, transport::Transport};
 use ops::json_response;
 use request_id::{RequestId, X_REQUEST_ID};
@@ -210,8 +211,8 @@ fn metrics(gateway: &Gateway, parts: &Parts) -> Response<Body> {
 }
 
 /// A page with its cursor as `ETag`.
-fn page_response(json: Vec<u8>, cursor: &str) -> Response<Body> {
-    let mut response = json_response(StatusCode::OK, json);
+fn page_response(json: Printed, cursor: &str) -> Response<Body> {
+    let mut response = json_response(StatusCode::OK, Body::page(json));
     response.headers_mut().insert(ETAG, etag(cursor));
     response
 }
