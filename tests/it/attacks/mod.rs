@@ -6,6 +6,9 @@
 //! |---|---|---|
 //! TABLE
 
+mod floods;
 mod inboxes;
 mod origins;
+mod secrets;
+mod siege;
 mod tokens;

@@ -39,21 +39,28 @@ pub fn autobahn() -> Option<Command> {
     Some(command)
 }
 
+/// True if this process may have so many files open.
+pub fn open_files(count: u64) -> bool {
+    let may_have = rlimit::increase_nofile_limit(count).is_ok_and(|limit| limit >= count);
+    if !may_have {
+        skip(&format!("{count} open files: raise ulimit -n"));
+    }
+    may_have
+}
+
 fn have(name: &str, command: Option<Command>) -> Option<Command> {
     if command.is_none() {
-        let thread = std::thread::current();
-        let test = thread.name().unwrap_or("a test");
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "needs {name}: run tests/run"
-        );
-        // Past the capture of a test's output, which is not shown when it passes.
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: needs {name}: run tests/run ({test})"
-        );
+        skip(&format!("{name}: run tests/run"));
     }
     command
+}
+
+fn skip(what: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    assert!(std::env::var_os("CI").is_none(), "needs {what}");
+    // Past the capture of a test's output, which is not shown when it passes.
+    let _ = writeln!(std::io::stderr(), "skipped: needs {what} ({test})");
 }
 
 /// A program, if it can be run.
