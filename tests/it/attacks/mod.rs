@@ -45,6 +45,7 @@
 //! | cross-origin POST and every other method | section 6 | `attacks::origins::a_page_elsewhere_is_refused_on_every_path_and_method` |
 //! | cross-origin WebSocket | RFC 6455, 10.2 | `attacks::origins::a_websocket_of_a_page_elsewhere_never_opens` |
 //! | DNS rebinding, proxies and `Origin: null` in open mode | section 6 | `refusals::in_open_mode_requests_from_elsewhere_are_refused` |
+//! | pages elsewhere and a rebound name, in a browser | section 6 | `clients::tls::chromium_keeps_pages_elsewhere_out` |
 //! | a `Host` that only looks local | section 6 | `attacks::origins::a_host_that_only_looks_local_is_refused` |
 //! | an absolute target with another host | RFC 9112, 3.2.2 | `attacks::origins::an_absolute_target_is_no_way_around_the_host` |
 //! | a tunnel or a proxy by CONNECT and odd targets | RFC 9110, 9.3.6 | `attacks::origins::the_gateway_is_no_proxy` |
@@ -56,6 +57,7 @@
 //! | a stranger's client certificate | section 7 | `tls::with_an_authority_for_clients_each_needs_a_certificate` |
 //! | TLS before 1.2, weak ciphers | RFC 8996 | `attacks::encryption::old_versions_are_refused` |
 //! | replayed 0-RTT data | RFC 8446, 8 | `attacks::encryption::nothing_is_read_before_the_handshake_is_done` |
+//! | renegotiation | RFC 5746 | `clients::tls::openssl_cannot_renegotiate` |
 //! | plain text or garbage within TLS | RFC 8446, 5.2 | `attacks::encryption::garbage_within_a_connection_ends_it` |
 //! | a forged session ticket | RFC 5077, 5.5 | `attacks::encryption::a_ticket_of_another_gateway_resumes_nothing` |
 //! | publishing too often | section 7 | `limits::publishes_pass_up_to_the_limit_and_their_answers_count_down` |

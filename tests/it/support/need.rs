@@ -31,6 +31,22 @@ pub fn node(script: &str) -> Option<Command> {
     Some(command)
 }
 
+/// `openssl`.
+pub fn openssl() -> Option<Command> {
+    have("openssl", answers("openssl", "version"))
+}
+
+/// A script of `tests/clients` that drives Chromium.
+pub fn browser(script: &str) -> Option<Command> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let programs = std::env::split_paths(&folders).map(|folder| folder.join("chromium"));
+    let chromium = programs.into_iter().find(|program| runs(program).is_some());
+    have("chromium", chromium.as_ref().map(Command::new))?;
+    let mut command = node(script)?;
+    command.env("CHROMIUM", chromium?);
+    Some(command)
+}
+
 /// The runner of the Autobahn WebSocket suite.
 pub fn autobahn() -> Option<Command> {
     let runner = runs("python3").filter(|_| tools().join("autobahn/stamp").exists());
@@ -65,9 +81,14 @@ fn skip(what: &str) {
 
 /// A program, if it can be run.
 fn runs(program: impl Into<PathBuf>) -> Option<Command> {
+    answers(program, "--version")
+}
+
+/// A program, if it can be asked for its version in this way.
+fn answers(program: impl Into<PathBuf>, version: &str) -> Option<Command> {
     let program = program.into();
     let mut probe = std::process::Command::new(&program);
-    probe.arg("--version").stdin(Stdio::null());
+    probe.arg(version).stdin(Stdio::null());
     let output = probe.output().ok()?;
     output.status.success().then(|| Command::new(program))
 }
