@@ -9,12 +9,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 
-use super::siege::Siege;
+use super::siege::{KEPT_BYTES_MAX, Siege};
 use crate::deflate::deflate;
 use crate::support::bare::{Bare, masked};
 use crate::support::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, frame, get,
-    head, post, reset,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, PREFACE, SETTINGS, frame,
+    get, head, post, reset,
 };
 use crate::support::http::{connect_from, request};
 use crate::support::{need, random_text, within};
@@ -381,6 +381,38 @@ async fn windows_of_nothing() {
         .await;
     };
     siege.endure(attack).await;
+}
+
+/// Pages that are asked for and never taken are no copies of the messages in them, however long their client goes on to answer
+/// pings (design, tenet 2).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_that_are_never_taken() {
+    let siege = Siege::of(&["timeouts.stall_s=30"]).await;
+    let text = format!("\"{}\"", random_text(60_000));
+    for _ in 0..17 {
+        request(
+            siege.address,
+            "POST",
+            "/v1/publish?channel=big",
+            &[],
+            text.as_bytes(),
+        )
+        .await;
+    }
+    let before = siege.resident_bytes();
+    let mut connection = Frames::open(siege.address).await;
+    connection
+        .send(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]))
+        .await;
+    for n in 0..200 {
+        connection
+            .send(&get(2 * n + 1, "/v1/poll?channel=big&cursor=earliest"))
+            .await;
+        assert_eq!(connection.until(HEADERS).await.flags, END_HEADERS);
+    }
+    assert!(connection.is_alive().await, "pings are answered");
+    let held = siege.resident_bytes().saturating_sub(before);
+    assert!(held < KEPT_BYTES_MAX, "{held} bytes are held");
 }
 
 /// Bombs: small compressed messages that unpack to megabytes are cut at the largest message (RFC 7692, section 8; design,

@@ -95,6 +95,7 @@
 //! | data frames of a byte | RFC 9113, 10.5 | `hostile::data_frames_of_a_byte` |
 //! | a stream whose window stays shut | section 7 | `hostile::a_stream_without_a_window_is_cut_and_others_live` |
 //! | windows of nothing on many streams, under siege | CVE-2019-9517 | `attacks::floods::windows_of_nothing` |
+//! | pages that are asked for and never taken | tenet 2 | `attacks::floods::pages_that_are_never_taken` |
 //! | a deflate bomb | RFC 7692, 8 | `hostile::a_deflate_bomb` |
 //! | deflate bombs, under siege | RFC 7692, 8 | `attacks::floods::deflate_bombs` |
 //! | garbage for deflate data | RFC 7692, 7.2.2 | `hostile::garbage_for_deflate_data` |

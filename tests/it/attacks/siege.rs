@@ -18,7 +18,7 @@ use crate::support::{Reader, Via, until};
 /// What the program may hold more than before while it is attacked.
 const PEAK_BYTES_MAX: u64 = 192 << 20;
 /// What it may hold more than before once the attackers are gone.
-const KEPT_BYTES_MAX: u64 = 24 << 20;
+pub const KEPT_BYTES_MAX: u64 = 24 << 20;
 /// How many messages each honest client is handed while the attack goes on, at least.
 const HEARD_MIN: u64 = 50;
 /// Between two messages, and between two looks at the memory.
@@ -64,12 +64,17 @@ impl Siege {
         }
     }
 
+    /// The memory of the program, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        self.program.resident_bytes()
+    }
+
     /// Attacks until the work of the attack is done and everybody honest was handed enough meanwhile. Nothing may be missing
     /// or come twice, and the memory may grow only so far, and falls back.
     pub async fn endure(&self, attack: impl AsyncFn(&Self)) {
         // What serving costs at first is not the attack's.
         Crowd::gather(self.address).await.part().await;
-        let before = self.program.resident_bytes();
+        let before = self.resident_bytes();
         let crowd = Crowd::gather(self.address).await;
         let looking = self.look_for_the_peak();
         loop {
@@ -84,7 +89,7 @@ impl Siege {
             peak < PEAK_BYTES_MAX,
             "{peak} bytes more were held at the worst"
         );
-        let kept = || self.program.resident_bytes().saturating_sub(before);
+        let kept = || self.resident_bytes().saturating_sub(before);
         let falls_back = async || kept() < KEPT_BYTES_MAX;
         until("the memory to be given back", falls_back).await;
     }
