@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::bus::{Budget, Bus, Gap, Item, Position, Publication, Start};
 use crate::protocol::command::{HistoryRequest, Order};
 use crate::protocol::page::Page;
+use crate::protocol::printed::Printed;
 
 /// A page as JSON, with its cursor.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub struct HistoryPage {
     /// Where to go on, as a token.
     pub cursor: String,
     /// The page.
-    pub json: Vec<u8>,
+    pub json: Printed,
     /// What was missed.
     pub gaps: Vec<Gap>,
 }
@@ -87,7 +88,7 @@ fn print(
         follow: follow.as_deref(),
     };
     HistoryPage {
-        json: page.to_json(first_members),
+        json: page.print(first_members),
         cursor,
         gaps,
     }

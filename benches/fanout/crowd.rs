@@ -1,13 +1,12 @@
 //! The load: thousands of subscribers on one thread.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
+use crate::link::{Link, Way};
 use crate::wire::{Kind, Reader};
 
 /// If nothing comes for this long, something is wrong.
@@ -26,7 +25,7 @@ pub struct Crowd {
 }
 
 struct Member {
-    socket: TcpStream,
+    link: Link,
     reader: Reader,
 }
 
@@ -44,14 +43,15 @@ impl Crowd {
 
     /// Connects `count` subscribers, each to the channel that `channel` names, and waits until all were welcomed.
     pub fn connect(
-        address: SocketAddr,
+        way: impl Into<Way>,
         kind: Kind,
         count: usize,
         channel: impl Fn(usize) -> String,
     ) -> Result<Self> {
+        let way = way.into();
         let mut crowd = Self::new()?;
         for index in 0..count {
-            crowd.join(address, kind, &channel(index))?;
+            crowd.join(&way, kind, &channel(index))?;
             let is_last = index + 1 == count;
             if (is_last || index % AT_ONCE == AT_ONCE - 1) && !matches!(kind, Kind::Raw(_)) {
                 crowd.wait_until(|reader| reader.others > 0)?;
@@ -60,18 +60,11 @@ impl Crowd {
         Ok(crowd)
     }
 
-    fn join(&mut self, address: SocketAddr, kind: Kind, channel: &str) -> Result<()> {
-        let mut socket = std::net::TcpStream::connect(address)?;
-        socket.set_nodelay(true)?;
-        socket.write_all(kind.hello(channel).as_bytes())?;
-        socket.set_nonblocking(true)?;
-        let mut socket = TcpStream::from_std(socket);
-        let token = Token(self.members.len());
-        self.poll
-            .registry()
-            .register(&mut socket, token, Interest::READABLE)?;
+    fn join(&mut self, way: &Way, kind: Kind, channel: &str) -> Result<()> {
+        let mut link = Link::open(way, kind.hello(channel).as_bytes())?;
+        link.register(self.poll.registry(), Token(self.members.len()))?;
         let reader = Reader::new(kind, channel);
-        self.members.push(Member { socket, reader });
+        self.members.push(Member { link, reader });
         Ok(())
     }
 
@@ -84,7 +77,7 @@ impl Crowd {
     pub fn say(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
         let mut left = bytes;
         while !left.is_empty() {
-            match self.members[index].socket.write(left) {
+            match self.members[index].link.write(left) {
                 Ok(written) => left = &left[written..],
                 // Not the loop of a measurement: only large messages wait here, for the server to read on.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
@@ -146,17 +139,17 @@ impl Member {
     fn receive(&mut self, buffer: &mut [u8]) -> Result<u64> {
         let mut bytes = 0;
         loop {
-            match self.socket.read(buffer) {
+            match self.link.read(buffer) {
                 Ok(0) => bail!("the server closed a connection"),
                 Ok(count) => {
                     bytes += count as u64;
                     self.reader.take(&buffer[..count])?;
                     if let Some(say) = self.reader.say.take() {
-                        let written = self.socket.write(say.as_bytes());
+                        let written = self.link.write(say.as_bytes());
                         ensure!(written.context("a poll")? == say.len(), "a poll was cut");
                     }
                     // What comes after a short read is a new event.
-                    if count < buffer.len() {
+                    if count < buffer.len() && self.link.is_read_empty_by_a_short_read() {
                         return Ok(bytes);
                     }
                 }

@@ -7,6 +7,7 @@ mod bus;
 mod cpu;
 mod crowd;
 mod flat;
+mod link;
 mod memory;
 mod process;
 mod publisher;
@@ -15,6 +16,7 @@ mod server;
 mod table;
 mod wire;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -53,6 +55,8 @@ enum Child {
     Server {
         /// How long messages are kept, in seconds.
         age_s: u32,
+        /// A folder with a certificate, to listen with TLS as well.
+        certs: Option<PathBuf>,
     },
     /// One `send` a delivery, and nothing else.
     #[command(hide = true)]
@@ -84,7 +88,7 @@ impl Options {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     match options.child {
-        Some(Child::Server { age_s }) => server::run(age_s),
+        Some(Child::Server { age_s, certs }) => server::run(age_s, certs.as_deref()),
         Some(Child::Reference) => reference::run(),
         None if options.bench => measure(&options),
         None => {

@@ -87,6 +87,8 @@ pub struct Process {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens with TLS, if it does.
+    pub encrypted: Option<SocketAddr>,
 }
 
 impl Process {
@@ -102,11 +104,13 @@ impl Process {
         let stdout = child.stdout.take().context("a pipe")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let address = line
-            .trim()
-            .parse()
-            .context("the child did not say where it listens")?;
-        Ok(Self { child, address })
+        let mut addresses = line.split_whitespace().map(str::parse);
+        let address = addresses.next().and_then(Result::ok);
+        Ok(Self {
+            child,
+            address: address.context("the child did not say where it listens")?,
+            encrypted: addresses.next().transpose()?,
+        })
     }
 
     /// The CPU time that it used so far.

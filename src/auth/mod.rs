@@ -1,6 +1,7 @@
 //! Who somebody is and what they may do.
 
 mod api_key;
+mod claims;
 mod clock;
 mod key_set;
 mod keys;

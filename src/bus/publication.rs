@@ -111,6 +111,12 @@ impl Publication {
         &self.wire[usize::from(self.frame_head_bytes)..self.wire.len() - SSE_END.len()]
     }
 
+    /// The same, shared.
+    pub fn shared_json(&self) -> Bytes {
+        let end = self.wire.len() - SSE_END.len();
+        self.wire.slice(usize::from(self.frame_head_bytes)..end)
+    }
+
     /// The message as one unmasked text frame (RFC 6455, section 5.2), shared.
     pub fn websocket_frame(&self) -> Bytes {
         self.wire.slice(..self.wire.len() - SSE_END.len())

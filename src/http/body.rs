@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use crate::protocol::printed::Printed;
 use crate::transport::sse::SseStream;
 
 /// How much is handed out at a time. Over HTTP/2 what was handed out waits in a queue until the client's window opens, and a
@@ -18,9 +19,16 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub enum Body {
     /// Everything is there, or nothing.
     Full(Bytes),
+    /// A page of more than a chunk.
+    Page(Box<Printed>),
     /// An event stream.
     Sse(Box<SseStream>),
 }
+
+/// Marks an answer after which the client should come back by another connection: it was sent elsewhere, and a balancer may
+/// choose anew for connections only.
+#[derive(Debug, Clone, Copy)]
+pub struct SentAway;
 
 impl Body {
     /// No body.
@@ -32,14 +40,16 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         Self::Full(bytes.into())
     }
-}
 
-/// Marks an answer after which the client should come back by another connection: it was sent elsewhere, and a balancer may
-/// choose anew for connections only.
-#[derive(Debug, Clone, Copy)]
-pub struct SentAway;
+    /// A page. A short one is put together at once, because it is no more than its pieces are.
+    pub fn page(json: Printed) -> Self {
+        if json.len() <= CHUNK_BYTES {
+            Self::full(json.all())
+        } else {
+            Self::Page(Box::new(json))
+        }
+    }
 
-impl Body {
     /// True after a body with which the client was sent elsewhere.
     pub fn is_sent_away(&self) -> bool {
         matches!(self, Self::Sse(stream) if stream.is_sent_away())
@@ -50,6 +60,12 @@ impl Body {
         if let Self::Sse(stream) = self {
             stream.stalled();
         }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        Self::full(bytes)
     }
 }
 
@@ -67,6 +83,8 @@ impl http_body::Body for Body {
                 let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
+            Self::Page(rest) if rest.is_empty() => Poll::Ready(None),
+            Self::Page(rest) => Poll::Ready(Some(Ok(Frame::data(rest.take(CHUNK_BYTES))))),
             Self::Sse(stream) => stream
                 .poll_chunk(cx)
                 .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
@@ -76,6 +94,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(rest) => rest.is_empty(),
+            Self::Page(rest) => rest.is_empty(),
             Self::Sse(_) => false,
         }
     }
@@ -83,6 +102,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(rest) => SizeHint::with_exact(rest.len() as u64),
+            Self::Page(rest) => SizeHint::with_exact(rest.len() as u64),
             Self::Sse(_) => SizeHint::default(),
         }
     }

@@ -32,6 +32,7 @@ use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::peer::{Entrance, Peer};
 use crate::problem::Problem;
+use crate::protocol::printed::Printed;
 use crate::{history, transport::Transport};
 use admin::Ask;
 use ops::json_response;
@@ -245,8 +246,8 @@ fn metrics(gateway: &Gateway, peer: Peer, parts: &Parts) -> Response<Body> {
 }
 
 /// A page with its cursor as `ETag`.
-fn page_response(json: Vec<u8>, cursor: &str) -> Response<Body> {
-    let mut response = json_response(StatusCode::OK, json);
+fn page_response(json: Printed, cursor: &str) -> Response<Body> {
+    let mut response = json_response(StatusCode::OK, Body::page(json));
     response.headers_mut().insert(ETAG, etag(cursor));
     response
 }

@@ -78,8 +78,8 @@ pub fn transports(gateway: &Gateway) -> Response<Body> {
 }
 
 /// An answer in JSON that nobody may keep.
-pub fn json_response(status: StatusCode, json: impl Into<bytes::Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::full(json));
+pub fn json_response(status: StatusCode, json: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(json.into());
     *response.status_mut() = status;
     response
         .headers_mut()

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::bus::{Gap, Publication};
 
 use super::event;
+use super::printed::Printed;
 
 /// A page before it is printed.
 #[derive(Debug, Default)]
@@ -23,14 +26,22 @@ pub struct Page<'a> {
 
 impl Page<'_> {
     /// The page as a JSON object, with these members first, if any: `"type":"history",`.
-    pub fn to_json(&self, first_members: &str) -> Vec<u8> {
-        let messages_bytes: usize = self
-            .messages
-            .iter()
-            .map(|publication| publication.json().len() + 1)
-            .sum();
-        let mut json =
-            Vec::with_capacity(messages_bytes + self.gaps.len() * 160 + self.cursor.len() + 160);
+    pub fn print(&self, first_members: &str) -> Printed {
+        let mut printed = Printed::default();
+        printed.push(self.begin(first_members).into());
+        for (i, publication) in self.messages.iter().enumerate() {
+            if i > 0 {
+                printed.push(Bytes::from_static(b","));
+            }
+            printed.push(publication.shared_json());
+        }
+        printed.push(self.end().into());
+        printed
+    }
+
+    /// Up to the first message.
+    fn begin(&self, first_members: &str) -> Vec<u8> {
+        let mut json = Vec::with_capacity(first_members.len() + self.cursor.len() + 64);
         json.push(b'{');
         json.extend_from_slice(first_members.as_bytes());
         // A cursor never needs escaping.
@@ -38,13 +49,22 @@ impl Page<'_> {
         if let Some(follow) = self.follow {
             push_member(&mut json, ",\"follow\":\"", follow, "\"");
         }
-        push_list(
-            &mut json,
-            ",\"messages\":",
-            self.messages.iter().map(|publication| publication.json()),
-        );
+        json.extend_from_slice(b",\"messages\":[");
+        json
+    }
+
+    /// From the last message on.
+    fn end(&self) -> Vec<u8> {
+        let mut json = b"]".to_vec();
         if !self.gaps.is_empty() {
-            push_list(&mut json, ",\"gap\":", self.gaps.iter().map(event::gap));
+            json.extend_from_slice(b",\"gap\":[");
+            for (i, gap) in self.gaps.iter().map(event::gap).enumerate() {
+                if i > 0 {
+                    json.push(b',');
+                }
+                json.extend_from_slice(gap.as_ref());
+            }
+            json.push(b']');
         }
         if self.more {
             json.extend_from_slice(b",\"more\":true");
@@ -58,18 +78,6 @@ fn push_member(json: &mut Vec<u8>, before: &str, value: &str, after: &str) {
     for part in [before, value, after] {
         json.extend_from_slice(part.as_bytes());
     }
-}
-
-fn push_list<T: AsRef<[u8]>>(json: &mut Vec<u8>, before: &str, values: impl Iterator<Item = T>) {
-    json.extend_from_slice(before.as_bytes());
-    json.push(b'[');
-    for (i, value) in values.enumerate() {
-        if i > 0 {
-            json.push(b',');
-        }
-        json.extend_from_slice(value.as_ref());
-    }
-    json.push(b']');
 }
 
 #[cfg(test)]
@@ -111,15 +119,16 @@ mod tests {
             r#""gap":[{"type":"gap","channel":"news","reason":"epoch","epoch":"k","offset":4,"lost":null}],"more":true}"#
         );
         assert_eq!(
-            String::from_utf8(page.to_json("\"type\":\"history\",")).unwrap(),
-            expected
+            page.print("\"type\":\"history\",").all(),
+            expected.as_bytes()
         );
         assert_eq!(
             Page {
                 cursor: "now",
                 ..Page::default()
             }
-            .to_json(""),
+            .print("")
+            .all(),
             br#"{"cursor":"now","messages":[]}"#
         );
     }

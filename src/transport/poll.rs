@@ -13,6 +13,7 @@ use crate::history::split;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::protocol::page::Page;
+use crate::protocol::printed::Printed;
 use crate::session::Session;
 
 use super::Transport;
@@ -40,7 +41,7 @@ pub enum Answer {
     /// A page, maybe an empty one.
     Page {
         /// The page as JSON.
-        json: Vec<u8>,
+        json: Printed,
         /// Where to go on.
         cursor: String,
         /// True if the wait was ended to send the client elsewhere.
@@ -225,7 +226,7 @@ fn page(
         more,
         follow: None,
     }
-    .to_json("");
+    .print("");
     gaps.iter()
         .for_each(|gap| metrics.count_gap(gap.lost.reason));
     let counted = metrics.transport(transport);

@@ -1,5 +1,7 @@
 //! Clients that nobody here wrote. Their scripts are in `tests/clients`.
 
+mod tls;
+
 use everyway::config::Seconds;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -135,9 +137,13 @@ async fn until_attached(gateway: &Gateway, transport: &str) {
 
 /// The same tour by two clients; what it does is in `tests/clients/websocket_tour.*`.
 async fn websocket_tour(command: Option<Command>) {
-    let Some(mut command) = command else { return };
+    let Some(command) = command else { return };
     let gateway = Gateway::start().await;
-    command.arg(format!("ws://{}/v1/ws", gateway.address));
+    websocket_tour_at(command, &format!("ws://{}/v1/ws", gateway.address)).await;
+}
+
+async fn websocket_tour_at(mut command: Command, url: &str) {
+    command.arg(url);
     let mut seen = Program::start(command).all_json().await;
     // An answer and the message may overtake each other.
     seen[2..4].sort_by_key(|object| object["type"] == "published");

@@ -463,37 +463,3 @@ async fn a_stream_without_a_window_is_cut_and_others_live() {
     }
     until_ended(&gateway, "sse", "slow").await;
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_that_are_never_taken_are_not_held() {
-    let gateway = Gateway::with(hurried).await;
-    let mut honest = Honest::beside(&gateway).await;
-    let big = json!(super::support::random_text(60_000));
-    for _ in 0..17 {
-        gateway.publish("a", &big).await;
-    }
-    let before = resident_bytes();
-    let mut connection = Frames::open(gateway.address).await;
-    connection
-        .send(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]))
-        .await;
-    for n in 0..250 {
-        let target = "/v1/poll?channel=a&cursor=earliest";
-        connection.send(&get(2 * n + 1, target)).await;
-        assert_eq!(connection.until(HEADERS).await.flags, END_HEADERS);
-    }
-    let begin = tokio::time::Instant::now();
-    while begin.elapsed() < Duration::from_secs(3) {
-        assert!(connection.is_alive().await, "pings are answered");
-        honest.hear().await;
-    }
-    let held = resident_bytes().saturating_sub(before);
-    assert!(held < 64 << 20, "{held} bytes are held");
-}
-
-/// The memory of this process, by the system.
-fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages = statm.split(' ').nth(1).expect("resident pages");
-    pages.parse::<usize>().expect("a number") * 4096
-}

@@ -3,6 +3,7 @@
 mod admin;
 mod age;
 mod architecture;
+mod attacks;
 mod autobahn;
 mod cli;
 mod cli_guarded;

@@ -17,11 +17,11 @@ use super::support::sse::Stream;
 use super::support::ws::Ws;
 use super::support::{Gateway, until};
 
-const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes";
-const API_KEY: &str = "ew_0123456789abcdef0123456789abcdef";
+pub const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes";
+pub const API_KEY: &str = "ew_0123456789abcdef0123456789abcdef";
 
 /// A file that is there while the test program runs.
-fn file(name: &str, text: &str) -> String {
+pub fn file(name: &str, text: &str) -> String {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| tempfile::tempdir().expect("a folder"));
     let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(text)[..6]);
@@ -30,13 +30,13 @@ fn file(name: &str, text: &str) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
-fn hex(text: &str) -> String {
+pub fn hex(text: &str) -> String {
     let digest = Sha256::digest(text);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A gateway that takes tokens by a secret, and one API key.
-async fn guarded(change: impl FnOnce(&mut Auth)) -> Gateway {
+pub async fn guarded(change: impl FnOnce(&mut Auth)) -> Gateway {
     Gateway::with(|config| {
         config.auth.secret_file = file("secret", SECRET);
         config.auth.api_keys = vec![ApiKey {
@@ -51,13 +51,13 @@ async fn guarded(change: impl FnOnce(&mut Auth)) -> Gateway {
     .await
 }
 
-fn now_s() -> u64 {
+pub fn now_s() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.expect("a clock after 1970").as_secs()
 }
 
 /// A token good for a minute, with some claims changed.
-fn token(claims: Value) -> String {
+pub fn token(claims: Value) -> String {
     sign(
         claims,
         Algorithm::HS256,
@@ -65,7 +65,7 @@ fn token(claims: Value) -> String {
     )
 }
 
-fn sign(claims: Value, algorithm: Algorithm, key: &EncodingKey) -> String {
+pub fn sign(claims: Value, algorithm: Algorithm, key: &EncodingKey) -> String {
     let mut all = json!({"sub": "bob", "exp": now_s() + 60, "subscribe": ["news", "own:{user}"]});
     for (name, value) in claims.as_object().expect("claims") {
         all[name] = value.clone();
@@ -80,14 +80,14 @@ fn short(claims: Value) -> String {
     token(claims)
 }
 
-async fn get(gateway: &Gateway, target: &str, token: &str) -> Response {
+pub async fn get(gateway: &Gateway, target: &str, token: &str) -> Response {
     let bearer = format!("Bearer {token}");
     gateway
         .request("GET", target, &[("authorization", &bearer)], b"")
         .await
 }
 
-async fn post(gateway: &Gateway, target: &str, token: &str, body: &str) -> Response {
+pub async fn post(gateway: &Gateway, target: &str, token: &str, body: &str) -> Response {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
     gateway
@@ -96,7 +96,7 @@ async fn post(gateway: &Gateway, target: &str, token: &str, body: &str) -> Respo
 }
 
 /// Checks that a token is refused everywhere, with a message that says why.
-async fn refused(gateway: &Gateway, token: &str, code: &str, says: &str) {
+pub async fn refused(gateway: &Gateway, token: &str, code: &str, says: &str) {
     let response = get(gateway, "/v1/poll?channel=news", token).await;
     assert_eq!((response.status, response.code().as_str()), (401, code));
     assert!(response.header("www-authenticate").starts_with("Bearer"));
@@ -108,7 +108,7 @@ async fn refused(gateway: &Gateway, token: &str, code: &str, says: &str) {
     assert_eq!(last["reconnect"], false);
 }
 
-async fn ticket(gateway: &Gateway, token: &str, channels: Value) -> String {
+pub async fn ticket(gateway: &Gateway, token: &str, channels: Value) -> String {
     let body = json!({ "channels": channels }).to_string();
     let response = post(gateway, "/v1/ticket", token, &body).await;
     assert_eq!(response.status, 200, "{}", response.text());

@@ -31,6 +31,22 @@ pub fn node(script: &str) -> Option<Command> {
     Some(command)
 }
 
+/// `openssl`.
+pub fn openssl() -> Option<Command> {
+    have("openssl", answers("openssl", "version"))
+}
+
+/// A script of `tests/clients` that drives Chromium.
+pub fn browser(script: &str) -> Option<Command> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let programs = std::env::split_paths(&folders).map(|folder| folder.join("chromium"));
+    let chromium = programs.into_iter().find(|program| runs(program).is_some());
+    have("chromium", chromium.as_ref().map(Command::new))?;
+    let mut command = node(script)?;
+    command.env("CHROMIUM", chromium?);
+    Some(command)
+}
+
 /// The runner of the Autobahn WebSocket suite.
 pub fn autobahn() -> Option<Command> {
     let runner = runs("python3").filter(|_| tools().join("autobahn/stamp").exists());
@@ -39,28 +55,40 @@ pub fn autobahn() -> Option<Command> {
     Some(command)
 }
 
+/// True if this process may have so many files open.
+pub fn open_files(count: u64) -> bool {
+    let may_have = rlimit::increase_nofile_limit(count).is_ok_and(|limit| limit >= count);
+    if !may_have {
+        skip(&format!("{count} open files: raise ulimit -n"));
+    }
+    may_have
+}
+
 fn have(name: &str, command: Option<Command>) -> Option<Command> {
     if command.is_none() {
-        let thread = std::thread::current();
-        let test = thread.name().unwrap_or("a test");
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "needs {name}: run tests/run"
-        );
-        // Past the capture of a test's output, which is not shown when it passes.
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: needs {name}: run tests/run ({test})"
-        );
+        skip(&format!("{name}: run tests/run"));
     }
     command
 }
 
+fn skip(what: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    assert!(std::env::var_os("CI").is_none(), "needs {what}");
+    // Past the capture of a test's output, which is not shown when it passes.
+    let _ = writeln!(std::io::stderr(), "skipped: needs {what} ({test})");
+}
+
 /// A program, if it can be run.
 fn runs(program: impl Into<PathBuf>) -> Option<Command> {
+    answers(program, "--version")
+}
+
+/// A program, if it can be asked for its version in this way.
+fn answers(program: impl Into<PathBuf>, version: &str) -> Option<Command> {
     let program = program.into();
     let mut probe = std::process::Command::new(&program);
-    probe.arg("--version").stdin(Stdio::null());
+    probe.arg(version).stdin(Stdio::null());
     let output = probe.output().ok()?;
     output.status.success().then(|| Command::new(program))
 }

@@ -53,6 +53,14 @@ impl Program {
         self.printed.lock().clone()
     }
 
+    /// Its resident memory, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let id = self.child.id().expect("a program that runs");
+        let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).expect("Linux");
+        let pages = statm.split(' ').nth(1).expect("resident pages");
+        pages.parse::<u64>().expect("a number") * 4096
+    }
+
     /// The next line, nothing at the end.
     pub async fn line(&mut self) -> Option<String> {
         match tokio::time::timeout(SOON, self.lines.recv()).await {

@@ -80,14 +80,24 @@ impl Client {
     }
 
     pub async fn connect(&self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
-        let connector = TlsConnector::from(Arc::new(self.config()));
+        self.connect_with(Arc::new(self.config()), address).await
+    }
+
+    /// With settings that may hold the sessions of earlier connections.
+    pub async fn connect_with(
+        &self,
+        config: Arc<ClientConfig>,
+        address: SocketAddr,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let connector = TlsConnector::from(config);
         let name = ServerName::try_from("localhost").expect("a name");
         connector
             .connect(name, TcpStream::connect(address).await?)
             .await
     }
 
-    fn config(&self) -> ClientConfig {
+    /// Its settings.
+    pub fn config(&self) -> ClientConfig {
         let certificates = |path: &str| -> Vec<_> {
             let found = CertificateDer::pem_file_iter(path).expect("a file");
             found.map(|found| found.expect("a certificate")).collect()

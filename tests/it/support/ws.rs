@@ -76,6 +76,13 @@ impl Ws {
             .expect("an open WebSocket");
     }
 
+    /// Sends to a gateway that may have closed already.
+    pub async fn send_or_not(&mut self, text: impl Into<String>) {
+        let message = Message::text(text.into());
+        let sent = within("the WebSocket to take a message", self.stream.send(message)).await;
+        drop(sent);
+    }
+
     pub async fn send_message(&mut self, message: Message) {
         within("the WebSocket to take a message", self.stream.send(message))
             .await

@@ -1,0 +1,77 @@
+//! A page as text in pieces: the messages in it are those of the channel, and not copied before somebody takes them.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+/// JSON in pieces. A client that takes nothing makes the gateway hold the pieces, which others hold too, and not a copy of
+/// up to a whole page for each request.
+#[derive(Debug, Default)]
+pub struct Printed {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Printed {
+    /// How many bytes are left.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// True if nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    pub(super) fn push(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.bytes += piece.len();
+            self.pieces.push_back(piece);
+        }
+    }
+
+    /// Takes what comes next, at most so many bytes.
+    pub fn take(&mut self, bytes_max: usize) -> Bytes {
+        let bytes = self.bytes.min(bytes_max);
+        self.bytes -= bytes;
+        let mut taken = BytesMut::with_capacity(bytes);
+        while taken.len() < bytes
+            && let Some(piece) = self.pieces.front_mut()
+        {
+            taken.extend_from_slice(&piece.split_to(piece.len().min(bytes - taken.len())));
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
+        }
+        taken.freeze()
+    }
+
+    /// All of it in one piece.
+    pub fn all(mut self) -> Vec<u8> {
+        self.take(usize::MAX).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_taken_in_any_portions() {
+        for portion in 1..12 {
+            let mut printed = Printed::default();
+            for piece in ["ab", "", "c", "defgh"] {
+                printed.push(Bytes::from_static(piece.as_bytes()));
+            }
+            assert_eq!(printed.len(), 8);
+            let mut all = Vec::new();
+            while !printed.is_empty() {
+                let taken = printed.take(portion);
+                assert!(!taken.is_empty() && taken.len() <= portion);
+                all.extend_from_slice(&taken);
+            }
+            assert_eq!(all, b"abcdefgh");
+            assert_eq!(printed.take(portion), Bytes::new());
+        }
+    }
+}
