@@ -1,9 +1,10 @@
 //! A cell: one combination of what is varied, measured as one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One combination of what is varied.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cell {
     /// How messages arrive.
     pub transport: Transport,
@@ -24,7 +25,7 @@ pub struct Cell {
 }
 
 /// How messages arrive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// A WebSocket.
@@ -38,7 +39,7 @@ pub enum Transport {
 }
 
 /// What carries the transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Protocol {
     /// HTTP/1.1.
     #[serde(rename = "h1")]
@@ -52,7 +53,7 @@ pub enum Protocol {
 }
 
 /// How often a message is published.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Rate {
     /// Never, while connections are kept: what it costs to wait.
@@ -72,7 +73,7 @@ pub enum Rate {
 }
 
 /// What lies between clients and gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Network {
     /// The loopback interface, as it is.
@@ -93,4 +94,23 @@ pub enum Network {
         /// Milliseconds each way.
         one_way_ms: f64,
     },
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A cell for tests that do not care.
+    pub fn cell() -> Cell {
+        Cell {
+            transport: Transport::WebSocket,
+            protocol: Protocol::Http1,
+            rate: Rate::Steady { per_s: 10.0 },
+            payload_bytes: 32,
+            subscribers: 10,
+            poll_interval_s: None,
+            deflate: false,
+            network: Network::Loopback,
+        }
+    }
 }

@@ -1,3 +1,7 @@
 //! The command line of the comparison.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    compare::cli::main()
+}

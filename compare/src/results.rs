@@ -3,6 +3,7 @@
 //! Figures carry their units in their names. A figure that was not measured, or that means nothing for a cell, is absent
 //! and never zero.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::Cell;
@@ -11,7 +12,7 @@ use crate::cell::Cell;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One run of the comparison.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Results {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -38,7 +39,7 @@ pub struct Results {
 }
 
 /// Where it ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// The processor's name.
     pub processor: String,
@@ -53,7 +54,7 @@ pub struct Machine {
 }
 
 /// What was measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Gateway {
     /// What it says it is, such as `everyway/0.1.0`.
     pub server: String,
@@ -64,7 +65,7 @@ pub struct Gateway {
 }
 
 /// How it was measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Method {
     /// Repeats of each cell, in interleaved order.
     pub repeats: usize,
@@ -77,7 +78,7 @@ pub struct Method {
 }
 
 /// A cell that was not measured, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
     /// What, in words.
     pub what: String,
@@ -86,7 +87,7 @@ pub struct Skipped {
 }
 
 /// A cell with its figures.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellResult {
     /// What was varied.
     pub cell: Cell,
@@ -112,7 +113,7 @@ impl CellResult {
 }
 
 /// What was delivered. Every message is checked: its number, its channel, its payload.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deliveries {
     /// Messages published, times subscribers.
     pub expected: u64,
@@ -129,7 +130,7 @@ pub struct Deliveries {
 }
 
 /// A figure over the repeats.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figure {
     /// The median of the repeats.
     pub median: f64,
@@ -140,7 +141,7 @@ pub struct Figure {
 }
 
 /// What a cell cost.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Figures {
     /// From the intended moment of sending to the arrival, in milliseconds: half of the deliveries were faster.
@@ -180,7 +181,7 @@ pub struct Figures {
 }
 
 /// Bytes below TLS for each delivered message, by direction and kind.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bytes {
     /// From the client to the gateway.
     pub up: ByteKinds,
@@ -189,7 +190,7 @@ pub struct Bytes {
 }
 
 /// Bytes by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ByteKinds {
     /// To begin: TLS handshakes, HTTP upgrades, HTTP/2 prefaces.
     pub handshake: Figure,
@@ -202,7 +203,7 @@ pub struct ByteKinds {
 }
 
 /// How many deliveries took up to so long.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyBucket {
     /// The upper end, in milliseconds.
     pub up_to_ms: f64,
@@ -211,7 +212,7 @@ pub struct LatencyBucket {
 }
 
 /// What arithmetic says of a figure.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expectation {
     /// The figure's name, as in [`Figures`].
     pub figure: String,
@@ -228,7 +229,7 @@ pub struct Expectation {
 }
 
 /// What casts doubt on a cell.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
     /// A short name, such as `load_at_its_limit`.
     pub code: String,
