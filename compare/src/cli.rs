@@ -29,7 +29,11 @@ const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 const SEED: u64 = 20_261_125;
 
 #[derive(Debug, Parser)]
-#[command(name = "compare", about = "Measures what each transport of Everyway costs.", args_conflicts_with_subcommands = true)]
+#[command(
+    name = "compare",
+    about = "Measures what each transport of Everyway costs.",
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -136,16 +140,25 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
         machine,
         command: command(),
         seed: args.seed,
-        began_ms: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as u64,
+        began_ms: SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)?
+            .as_millis() as u64,
         is_quiet: false,
     };
     announce(&session);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let results = runtime.block_on(session.run(interrupted()))?;
     let folder = session.output.folder();
     report::write(&results, folder)?;
     // Nobody may be there to read it: the files are.
-    let _ = write!(std::io::stdout(), "{}\n\n{}\n", report::terminal(&results), folder.display());
+    let _ = write!(
+        std::io::stdout(),
+        "{}\n\n{}\n",
+        report::terminal(&results),
+        folder.display()
+    );
     for skipped in &results.skipped {
         eprintln!("skipped: {}: {}", skipped.what, skipped.why);
     }
@@ -170,7 +183,9 @@ fn run_one(args: &RunArgs) -> Result<()> {
         certs: certs.path(),
         ca: None,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let outcome = runtime.block_on(wire::once(&parts, &order))?;
     Ok(serde_json::to_writer(std::io::stdout(), &outcome)?)
 }
@@ -195,7 +210,8 @@ fn plan(args: &MeasureArgs) -> Plan {
 
 fn announce(session: &Session) {
     let plan = &session.plan;
-    let estimate = humantime::format_duration(std::time::Duration::from_secs(plan.estimate().as_secs()));
+    let estimate =
+        humantime::format_duration(std::time::Duration::from_secs(plan.estimate().as_secs()));
     eprintln!(
         "{} cells, {} runs, about {estimate}. Ctrl-C leaves a report of what was done, in {}",
         plan.cells.len(),
@@ -239,17 +255,30 @@ impl Place {
             Some("https") => true,
             _ => bail!("{url}: write http:// or https://"),
         };
-        ensure!(matches!(uri.path(), "/" | ""), "{url}: write it without a path");
-        let authority = uri.authority().with_context(|| format!("{url} names no host"))?;
+        ensure!(
+            matches!(uri.path(), "/" | ""),
+            "{url}: write it without a path"
+        );
+        let authority = uri
+            .authority()
+            .with_context(|| format!("{url} names no host"))?;
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let name = authority.host().trim_matches(['[', ']']);
-        let mut addresses = (name, port).to_socket_addrs().with_context(|| format!("{name} is not found"))?;
-        let address = addresses.next().with_context(|| format!("{name} has no address"))?;
+        let mut addresses = (name, port)
+            .to_socket_addrs()
+            .with_context(|| format!("{name} is not found"))?;
+        let address = addresses
+            .next()
+            .with_context(|| format!("{name} has no address"))?;
         let origin = Origin::Url {
             address,
             host: authority.as_str().to_owned(),
         };
-        let ca = if is_tls { Some(authorities(args)?) } else { None };
+        let ca = if is_tls {
+            Some(authorities(args)?)
+        } else {
+            None
+        };
         Ok(Self {
             origin,
             is_tls: Some(is_tls),
@@ -268,7 +297,8 @@ fn own(placement: Placement) -> Result<Origin> {
 
 fn authorities(args: &MeasureArgs) -> Result<Vec<u8>> {
     let path = args.ca.clone().unwrap_or_else(|| SYSTEM_CA.into());
-    std::fs::read(&path).with_context(|| format!("{}: give the authorities to trust by --ca", path.display()))
+    std::fs::read(&path)
+        .with_context(|| format!("{}: give the authorities to trust by --ca", path.display()))
 }
 
 fn default_folder() -> PathBuf {

@@ -3,7 +3,8 @@
 
 use anyhow::Result;
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 use std::os::fd::OwnedFd;
 use tokio::io::unix::AsyncFd;
@@ -16,8 +17,16 @@ pub struct Clock(AsyncFd<OwnedFd>);
 impl Clock {
     /// A timer for one waiter.
     pub fn new() -> Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        Ok(Self(AsyncFd::register(timer)?))
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        #[expect(
+            deprecated,
+            reason = "what replaced it is unsafe; the descriptor is owned, so nobody closes it meanwhile"
+        )]
+        let timer = AsyncFd::new(timer)?;
+        Ok(Self(timer))
     }
 
     /// Waits until `moment`. Cancel safe.
@@ -28,7 +37,10 @@ impl Clock {
                 return Ok(());
             }
             let once = Itimerspec {
-                it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+                it_interval: Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 0,
+                },
                 it_value: Timespec {
                     tv_sec: left.as_secs() as i64,
                     tv_nsec: left.subsec_nanos().into(),
@@ -51,7 +63,10 @@ mod tests {
         let mut clock = Clock::new().expect("a timer");
         let start = Instant::now();
         clock.sleep_until(start).await.expect("no wait");
-        clock.sleep_until(start + Duration::from_millis(5)).await.expect("a wait");
+        clock
+            .sleep_until(start + Duration::from_millis(5))
+            .await
+            .expect("a wait");
         assert!(start.elapsed() >= Duration::from_millis(5));
     }
 }

@@ -29,7 +29,12 @@ struct Limits {
 }
 
 /// What can be said of a cell. `delivered` is how many deliveries the figures are of.
-pub fn expectations(cell: &Cell, measure: Duration, figures: &Figures, delivered: u64) -> Vec<Expectation> {
+pub fn expectations(
+    cell: &Cell,
+    measure: Duration,
+    figures: &Figures,
+    delivered: u64,
+) -> Vec<Expectation> {
     let line = Line::of(cell);
     let mut expected = Vec::new();
     let mut hold = |measured: Option<Figure>, limits: Option<Limits>| {
@@ -37,9 +42,15 @@ pub fn expectations(cell: &Cell, measure: Duration, figures: &Figures, delivered
             expected.push(held(&limits, measured.median));
         }
     };
-    hold(figures.latency_p50_ms, median_latency(cell, &line, delivered));
+    hold(
+        figures.latency_p50_ms,
+        median_latency(cell, &line, delivered),
+    );
     hold(figures.latency_max_ms, longest_latency(cell, &line));
-    hold(figures.cold_start_ms, Some(start("cold_start_ms", cell, &line)));
+    hold(
+        figures.cold_start_ms,
+        Some(start("cold_start_ms", cell, &line)),
+    );
     hold(figures.resume_ms, Some(start("resume_ms", cell, &line)));
     hold(figures.bytes.map(|bytes| bytes.down.payload), payload(cell));
     hold(figures.requests_per_message, requests(cell, &line));
@@ -90,7 +101,11 @@ impl Line {
         let bits = (cell.payload_bytes as f64 + AROUND_BYTES) * 8.0;
         let (transit_ms, jitter_ms, bits_per_s, is_lossy) = match cell.network {
             Network::Loopback => (0.0, 0.0, None, false),
-            Network::Delay { one_way_ms, jitter_ms, bits_per_s } => (one_way_ms, jitter_ms, bits_per_s, false),
+            Network::Delay {
+                one_way_ms,
+                jitter_ms,
+                bits_per_s,
+            } => (one_way_ms, jitter_ms, bits_per_s, false),
             Network::Loss { one_way_ms, .. } => (one_way_ms, 0.0, None, true),
         };
         Self {
@@ -132,11 +147,17 @@ fn per_s(cell: &Cell) -> Option<f64> {
 }
 
 fn median_latency(cell: &Cell, line: &Line, delivered: u64) -> Option<Limits> {
-    let (least, most) = (line.transit_ms, line.slowest_ms() + line.sending_ms * (burst(cell) - 1.0));
+    let (least, most) = (
+        line.transit_ms,
+        line.slowest_ms() + line.sending_ms * (burst(cell) - 1.0),
+    );
     let (from, to, tolerance, why) = match cell.transport {
-        Transport::WebSocket | Transport::Sse => {
-            (least, most, line.tolerance_ms(cell), "one transit, as soon as it is published".to_owned())
-        }
+        Transport::WebSocket | Transport::Sse => (
+            least,
+            most,
+            line.tolerance_ms(cell),
+            "one transit, as soon as it is published".to_owned(),
+        ),
         Transport::LongPoll => {
             let why = "one transit if the poll waits, up to three if an answer and the next poll are under way";
             (least, 3.0 * most, line.tolerance_ms(cell), why.to_owned())
@@ -144,10 +165,20 @@ fn median_latency(cell: &Cell, line: &Line, delivered: u64) -> Option<Limits> {
         Transport::Poll => {
             let half = interval_ms(cell) / 2.0;
             // Messages within one interval are not independent of each other: the clients' phases are.
-            let samples = (delivered as f64).min(cell.subscribers as f64 * 10.0).max(1.0);
+            let samples = (delivered as f64)
+                .min(cell.subscribers as f64 * 10.0)
+                .max(1.0);
             let sampling = 1.5 * interval_ms(cell) / samples.sqrt();
-            let why = format!("half the interval of {} ms and one transit", interval_ms(cell));
-            (half + least, half + most, line.tolerance_ms(cell) + sampling, why)
+            let why = format!(
+                "half the interval of {} ms and one transit",
+                interval_ms(cell)
+            );
+            (
+                half + least,
+                half + most,
+                line.tolerance_ms(cell) + sampling,
+                why,
+            )
         }
     };
     // A lost packet is one of a hundred: it does not move the median.
@@ -172,7 +203,10 @@ fn longest_latency(cell: &Cell, line: &Line) -> Option<Limits> {
         from: line.transit_ms,
         to,
         tolerance,
-        why: format!("from nothing to the interval of {} ms and a round trip", interval_ms(cell)),
+        why: format!(
+            "from nothing to the interval of {} ms and a round trip",
+            interval_ms(cell)
+        ),
     })
 }
 
@@ -193,7 +227,10 @@ fn start(figure: &'static str, cell: &Cell, line: &Line) -> Limits {
     Limits {
         figure,
         from: trips * 2.0 * line.transit_ms,
-        to: most * 2.0 * (line.transit_ms + line.jitter_ms) + tls_ms + loss_ms + 8.0 * line.sending_ms,
+        to: most * 2.0 * (line.transit_ms + line.jitter_ms)
+            + tls_ms
+            + loss_ms
+            + 8.0 * line.sending_ms,
         tolerance: TOLERANCE_MS + most * 2.0,
         why,
     }
@@ -256,10 +293,17 @@ fn wakeups(cell: &Cell) -> Option<Limits> {
     }
     let (each, why) = match cell.transport {
         Transport::Poll => (60_000.0 / interval_ms(cell), "one for each poll"),
-        _ => (60.0 / BEAT_S, "one for each heartbeat, or for each long poll that ran out of time, every 25 s"),
+        _ => (
+            60.0 / BEAT_S,
+            "one for each heartbeat, or for each long poll that ran out of time, every 25 s",
+        ),
     };
     // Over HTTP/2 the connection's own pings come on top, every 20 s.
-    let pings = if cell.protocol == Protocol::Http2Tls { 60.0 / 20.0 } else { 0.0 };
+    let pings = if cell.protocol == Protocol::Http2Tls {
+        60.0 / 20.0
+    } else {
+        0.0
+    };
     let polls_are_apart = interval_ms(cell) == 0.0 || interval_ms(cell) > 100.0;
     polls_are_apart.then(|| Limits {
         figure: "wakeups_per_minute",
@@ -328,13 +372,19 @@ mod tests {
     #[test]
     fn a_stream_takes_one_transit() {
         let cell = delayed(Transport::Sse);
-        assert_eq!([51.0, 47.0, 60.0].map(|ms| differs(&cell, ms)), [false, true, true]);
+        assert_eq!(
+            [51.0, 47.0, 60.0].map(|ms| differs(&cell, ms)),
+            [false, true, true]
+        );
     }
 
     #[test]
     fn a_long_poll_takes_up_to_three() {
         let cell = delayed(Transport::LongPoll);
-        assert_eq!([51.0, 150.0, 170.0].map(|ms| differs(&cell, ms)), [false, false, true]);
+        assert_eq!(
+            [51.0, 150.0, 170.0].map(|ms| differs(&cell, ms)),
+            [false, false, true]
+        );
     }
 
     #[test]
@@ -344,7 +394,10 @@ mod tests {
             subscribers: 100,
             ..delayed(Transport::Poll)
         };
-        assert_eq!([550.0, 520.0, 400.0, 700.0].map(|ms| differs(&cell, ms)), [false, false, true, true]);
+        assert_eq!(
+            [550.0, 520.0, 400.0, 700.0].map(|ms| differs(&cell, ms)),
+            [false, false, true, true]
+        );
     }
 
     #[test]

@@ -36,7 +36,12 @@ pub struct Process {
 impl Process {
     /// Starts an executable of this crate as a gateway, on the core for servers, and waits until it listens. `certs` is
     /// where its certificates are, or will be; `settings` are changes of its configuration.
-    pub async fn start(executable: &Path, placement: &Placement, certs: &Path, settings: &[String]) -> Result<Self> {
+    pub async fn start(
+        executable: &Path,
+        placement: &Placement,
+        certs: &Path,
+        settings: &[String],
+    ) -> Result<Self> {
         let mut command = Command::new(executable);
         command.arg("serve").arg("--certs").arg(certs);
         command.args(settings.iter().flat_map(|setting| ["--set", setting]));
@@ -44,7 +49,9 @@ impl Process {
         command.process_group(0).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = placement.spawn_server(&mut command)?;
-        let pid = child.id().context("a process that was just started has an id")?;
+        let pid = child
+            .id()
+            .context("a process that was just started has an id")?;
         let stdout = child.stdout.take().context("its output is a pipe")?;
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout);
@@ -52,8 +59,13 @@ impl Process {
             Ok(read) => read?,
             Err(_) => bail!("the gateway did not listen within {START_MAX:?}"),
         };
-        let ready = serde_json::from_str(&line).context("the gateway did not start: see what it says above")?;
-        Ok(Self { _child: child, pid, ready })
+        let ready = serde_json::from_str(&line)
+            .context("the gateway did not start: see what it says above")?;
+        Ok(Self {
+            _child: child,
+            pid,
+            ready,
+        })
     }
 
     /// The CPU time that it used so far.

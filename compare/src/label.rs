@@ -40,14 +40,21 @@ impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Loopback => f.write_str("loopback"),
-            Self::Delay { one_way_ms, jitter_ms, bits_per_s } => {
+            Self::Delay {
+                one_way_ms,
+                jitter_ms,
+                bits_per_s,
+            } => {
                 write!(f, "{one_way_ms} ms")?;
                 if *jitter_ms > 0.0 {
                     write!(f, " + {jitter_ms} ms")?;
                 }
                 bits_per_s.map_or(Ok(()), |bits| write!(f, ", {} Mbit/s", bits / 1e6))
             }
-            Self::Loss { percent, one_way_ms } => write!(f, "{percent} % loss, {one_way_ms} ms"),
+            Self::Loss {
+                percent,
+                one_way_ms,
+            } => write!(f, "{percent} % loss, {one_way_ms} ms"),
         }
     }
 }
@@ -73,14 +80,20 @@ pub fn of(cell: &Cell) -> String {
 /// A rate as `--rate` takes it: `idle`, messages in a second, `bursts`, or `bursts:SIZE:SECONDS`.
 pub fn rate(text: &str) -> Result<Rate, String> {
     /// What `bursts` alone means.
-    const BURST: Rate = Rate::Bursts { size: 64, every_s: 1.0 };
+    const BURST: Rate = Rate::Bursts {
+        size: 64,
+        every_s: 1.0,
+    };
     if text == "idle" {
         return Ok(Rate::Idle);
     }
     if text == "bursts" {
         return Ok(BURST);
     }
-    if let Some((size, every_s)) = text.strip_prefix("bursts:").and_then(|rest| rest.split_once(':')) {
+    if let Some((size, every_s)) = text
+        .strip_prefix("bursts:")
+        .and_then(|rest| rest.split_once(':'))
+    {
         let size = number(size, 1.0..=10_000.0)? as usize;
         let every_s = number(every_s, 0.01..=3600.0)?;
         return Ok(Rate::Bursts { size, every_s });
@@ -100,7 +113,10 @@ pub fn size(text: &str) -> Result<usize, String> {
     if allowed.contains(&bytes) {
         return Ok(bytes as usize);
     }
-    Err(format!("a payload has {} to 65536 bytes", crate::payload::BYTES_MIN))
+    Err(format!(
+        "a payload has {} to 65536 bytes",
+        crate::payload::BYTES_MIN
+    ))
 }
 
 /// Subscribers as `--subscribers` takes them.
@@ -134,7 +150,9 @@ pub fn network(text: &str) -> Result<Network, String> {
         });
     }
     let Some(delay) = text.strip_suffix("ms") else {
-        return Err("expected loopback, a delay such as 50ms, a rate such as 1mbit, or loss".to_owned());
+        return Err(
+            "expected loopback, a delay such as 50ms, a rate such as 1mbit, or loss".to_owned(),
+        );
     };
     let one_way_ms = number(delay, 0.0..=10_000.0)?;
     Ok(Network::Delay {
@@ -145,9 +163,19 @@ pub fn network(text: &str) -> Result<Network, String> {
 }
 
 fn number(text: &str, allowed: std::ops::RangeInclusive<f64>) -> Result<f64, String> {
-    let expected = || format!("expected a number from {} to {}", allowed.start(), allowed.end());
+    let expected = || {
+        format!(
+            "expected a number from {} to {}",
+            allowed.start(),
+            allowed.end()
+        )
+    };
     let number = f64::from_str(text).map_err(|_| expected())?;
-    if allowed.contains(&number) { Ok(number) } else { Err(expected()) }
+    if allowed.contains(&number) {
+        Ok(number)
+    } else {
+        Err(expected())
+    }
 }
 
 /// What `--only` takes: transports and protocols by their names.
@@ -169,7 +197,9 @@ pub fn only(text: &str) -> Result<Only, String> {
         "h1" => Only::Protocol(Protocol::Http1),
         "h1+tls" => Only::Protocol(Protocol::Http1Tls),
         "h2+tls" => Only::Protocol(Protocol::Http2Tls),
-        _ => return Err("expected websocket, sse, longpoll, poll, h1, h1+tls or h2+tls".to_owned()),
+        _ => {
+            return Err("expected websocket, sse, longpoll, poll, h1, h1+tls or h2+tls".to_owned());
+        }
     })
 }
 
@@ -181,7 +211,13 @@ mod tests {
     fn what_the_command_line_takes() {
         assert_eq!(rate("10"), Ok(Rate::Steady { per_s: 10.0 }));
         assert_eq!(rate("10/s"), rate("10"));
-        assert_eq!(rate("bursts:8:0.5"), Ok(Rate::Bursts { size: 8, every_s: 0.5 }));
+        assert_eq!(
+            rate("bursts:8:0.5"),
+            Ok(Rate::Bursts {
+                size: 8,
+                every_s: 0.5
+            })
+        );
         assert_eq!((size("1KiB"), size("32")), (Ok(1024), Ok(32)));
         assert!(size("5").is_err(), "a number and its check do not fit");
         assert!(rate("0").is_err() && rate("nan").is_err() && network("50").is_err());
@@ -197,8 +233,14 @@ mod tests {
     fn a_label_says_what_is_special() {
         let mut cell = crate::cell::tests::cell();
         assert_eq!(of(&cell), "websocket h1, 10/s, 32 B, 10 subscribers");
-        cell.network = Network::Loss { percent: 1.0, one_way_ms: 10.0 };
+        cell.network = Network::Loss {
+            percent: 1.0,
+            one_way_ms: 10.0,
+        };
         cell.deflate = true;
-        assert_eq!(of(&cell), "websocket h1, 10/s, 32 B, 10 subscribers, deflate, 1 % loss, 10 ms");
+        assert_eq!(
+            of(&cell),
+            "websocket h1, 10/s, 32 B, 10 subscribers, deflate, 1 % loss, 10 ms"
+        );
     }
 }

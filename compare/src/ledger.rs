@@ -67,15 +67,23 @@ mod counts {
     use hdrhistogram::Histogram;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub fn serialize<S: Serializer>(histogram: &Histogram<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(
+        histogram: &Histogram<u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let recorded = histogram.iter_recorded();
-        serializer.collect_seq(recorded.map(|value| (value.value_iterated_to(), value.count_at_value())))
+        serializer
+            .collect_seq(recorded.map(|value| (value.value_iterated_to(), value.count_at_value())))
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Histogram<u64>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Histogram<u64>, D::Error> {
         let mut histogram = Histogram::new(super::DIGITS).map_err(de::Error::custom)?;
         for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
-            histogram.record_n(value, count).map_err(de::Error::custom)?;
+            histogram
+                .record_n(value, count)
+                .map_err(de::Error::custom)?;
         }
         Ok(histogram)
     }
@@ -188,7 +196,8 @@ impl Inner {
             self.deliveries.repeated += 1;
             return false;
         }
-        self.deliveries.out_of_order += u64::from(seen.newest.is_some_and(|newest| newest > number));
+        self.deliveries.out_of_order +=
+            u64::from(seen.newest.is_some_and(|newest| newest > number));
         seen.newest = seen.newest.max(Some(number));
         self.arrivals += 1;
         self.missing -= 1;
@@ -254,7 +263,10 @@ mod tests {
         ledger.arrive(0, Instant::now(), &payload);
         ledger.arrive(0, Instant::now(), &payload);
         let delivered = ledger.close().deliveries;
-        assert_eq!((delivered.expected, delivered.delivered, delivered.repeated), (0, 0, 1));
+        assert_eq!(
+            (delivered.expected, delivered.delivered, delivered.repeated),
+            (0, 0, 1)
+        );
         assert_eq!(ledger.arrivals(), 1);
     }
 }

@@ -6,9 +6,9 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
 use crate::results::Machine;
@@ -68,7 +68,10 @@ impl Placement {
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cores {
-            Some((server, load)) => write!(f, "gateway on core {server} (so with one worker), load on core {load}"),
+            Some((server, load)) => write!(
+                f,
+                "gateway on core {server} (so with one worker), load on core {load}"
+            ),
             None => f.write_str("not pinned"),
         }
     }
@@ -84,13 +87,18 @@ fn only(core: usize) -> CpuSet {
 pub fn describe() -> Machine {
     let field = |file: &str, name: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':'));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.split_once(':'));
         line.map(|(_, value)| value.trim().to_owned())
     };
-    let kib = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
-    let kernel = |what: &str| fs::read_to_string(format!("/proc/sys/kernel/{what}")).unwrap_or_default();
+    let kib = field("/proc/meminfo", "MemTotal")
+        .and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
+    let kernel =
+        |what: &str| fs::read_to_string(format!("/proc/sys/kernel/{what}")).unwrap_or_default();
     Machine {
-        processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        processor: field("/proc/cpuinfo", "model name")
+            .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
         cores: available_parallelism().map_or(1, usize::from),
         memory_gib: (kib.unwrap_or_default() / 1024.0 / 1024.0 * 10.0).round() / 10.0,
         kernel: format!("{} {}", kernel("ostype").trim(), kernel("osrelease").trim()),
@@ -106,7 +114,11 @@ pub fn allow_sockets(sockets: u64) -> u64 {
     if enough(limit.current) {
         return sockets;
     }
-    let maximum = if enough(limit.maximum) { limit.maximum } else { Some(wanted) };
+    let maximum = if enough(limit.maximum) {
+        limit.maximum
+    } else {
+        Some(wanted)
+    };
     let raised = Rlimit {
         current: Some(wanted),
         maximum,
@@ -138,7 +150,10 @@ pub fn cpu_of(pid: &str) -> Result<Duration> {
         let Ok(line) = fs::read_to_string(task?.path().join("schedstat")) else {
             return cpu_in_ticks(pid);
         };
-        let on_cpu = line.split_whitespace().next().context("schedstat is empty")?;
+        let on_cpu = line
+            .split_whitespace()
+            .next()
+            .context("schedstat is empty")?;
         nanoseconds += on_cpu.parse::<u64>()?;
     }
     Ok(Duration::from_nanos(nanoseconds))
@@ -180,7 +195,10 @@ impl Busy {
     pub fn now() -> Option<Self> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         let fields = stat.lines().next()?.strip_prefix("cpu ")?;
-        let ticks: Vec<u64> = fields.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+        let ticks: Vec<u64> = fields
+            .split_whitespace()
+            .filter_map(|field| field.parse().ok())
+            .collect();
         // user, nice, system, idle, iowait, irq, softirq, steal
         let [user, nice, system, _, _, irq, softirq, steal, ..] = ticks[..] else {
             return None;
@@ -213,6 +231,9 @@ mod tests {
     #[test]
     fn the_machine_has_a_name() {
         let machine = describe();
-        assert!(!machine.processor.is_empty() && machine.cores > 0 && machine.memory_gib > 0.0, "{machine:?}");
+        assert!(
+            !machine.processor.is_empty() && machine.cores > 0 && machine.memory_gib > 0.0,
+            "{machine:?}"
+        );
     }
 }

@@ -108,7 +108,12 @@ impl Found {
             add(&mut deliveries, &repeat.deliveries);
         }
         Some(CellResult {
-            expected: expect::expectations(&self.cell, self.measure, &figures, deliveries.delivered),
+            expected: expect::expectations(
+                &self.cell,
+                self.measure,
+                &figures,
+                deliveries.delivered,
+            ),
             warnings: warning::warnings(&self.cell, &self.repeats, &deliveries, &figures),
             cell: self.cell.clone(),
             repeats: self.repeats.len(),
@@ -120,11 +125,19 @@ impl Found {
 
     fn figures(&self) -> Figures {
         let of = |pick: fn(&RepeatFigures) -> Option<f64>| {
-            Figure::of(self.repeats.iter().filter_map(|repeat| pick(&repeat.figures)).collect())
+            Figure::of(
+                self.repeats
+                    .iter()
+                    .filter_map(|repeat| pick(&repeat.figures))
+                    .collect(),
+            )
         };
         let kinds = |way: fn(&RepeatFigures) -> Option<RepeatBytes>| {
             let kind = |pick: fn(RepeatBytes) -> f64| {
-                let ways = self.repeats.iter().filter_map(|repeat| way(&repeat.figures));
+                let ways = self
+                    .repeats
+                    .iter()
+                    .filter_map(|repeat| way(&repeat.figures));
                 Figure::of(ways.map(pick).collect())
             };
             Some(ByteKinds {
@@ -190,11 +203,15 @@ impl Repeat {
 impl RepeatFigures {
     fn of(cell: &Cell, outcome: &Outcome) -> Self {
         let mut figures = Self {
-            server_memory_kib_per_client: outcome.memory_bytes_per_client.map(|bytes| bytes / 1024.0),
+            server_memory_kib_per_client: outcome
+                .memory_bytes_per_client
+                .map(|bytes| bytes / 1024.0),
             load_cpu_share: Some(outcome.load_cpu.as_secs_f64() / outcome.elapsed.as_secs_f64()),
             cold_start_ms: median_ms(&outcome.starts.cold),
             resume_ms: median_ms(&outcome.starts.resume),
-            wakeups_per_minute: Some(per_client_second(cell, outcome, outcome.window.wakeups) * 60.0),
+            wakeups_per_minute: Some(
+                per_client_second(cell, outcome, outcome.window.wakeups) * 60.0,
+            ),
             ..Self::default()
         };
         if cell.rate == Rate::Idle {
@@ -239,8 +256,9 @@ impl RepeatFigures {
         self.packets_per_message = Some(per_message(outcome.window.segments));
         self.requests_per_message = Some(per_message(outcome.window.requests));
         self.connections_per_message = Some(per_message(outcome.total.connections));
-        self.server_cpu_us_per_message =
-            outcome.server_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / outcome.arrivals as f64);
+        self.server_cpu_us_per_message = outcome
+            .server_cpu
+            .map(|cpu| cpu.as_secs_f64() * 1e6 / outcome.arrivals as f64);
     }
 }
 
@@ -250,7 +268,10 @@ fn per_client_second(cell: &Cell, outcome: &Outcome, count: u64) -> f64 {
 }
 
 fn median_ms(times: &[Duration]) -> Option<f64> {
-    let ms = times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
+    let ms = times
+        .iter()
+        .map(|time| time.as_secs_f64() * 1000.0)
+        .collect();
     Figure::of(ms).map(|figure| figure.median)
 }
 
@@ -307,7 +328,15 @@ mod tests {
         }
         let buckets = buckets(&histogram);
         assert_eq!(buckets.iter().map(|bucket| bucket.count).sum::<u64>(), 8);
-        assert!(buckets.windows(2).all(|pair| pair[0].up_to_ms < pair[1].up_to_ms), "{buckets:?}");
-        assert!(buckets.iter().any(|bucket| bucket.up_to_ms == 1.0), "a power of ten is an end: {buckets:?}");
+        assert!(
+            buckets
+                .windows(2)
+                .all(|pair| pair[0].up_to_ms < pair[1].up_to_ms),
+            "{buckets:?}"
+        );
+        assert!(
+            buckets.iter().any(|bucket| bucket.up_to_ms == 1.0),
+            "a power of ten is an end: {buckets:?}"
+        );
     }
 }

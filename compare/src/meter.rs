@@ -36,7 +36,8 @@ impl Way {
     /// What is none of the other kinds.
     pub fn framing(&self) -> u64 {
         // Heads and payload may be told a moment before the bytes of a TLS record are seen; never for long.
-        self.wire.saturating_sub(self.handshake + self.headers + self.payload)
+        self.wire
+            .saturating_sub(self.handshake + self.headers + self.payload)
     }
 }
 
@@ -162,7 +163,10 @@ impl Meter {
             way.handshake += bytes as u64;
         }
         inner.count.segments += (bytes as u64).div_ceil(SEGMENT_BYTES);
-        if inner.active_at.is_none_or(|active| at.duration_since(active) >= PAUSE) {
+        if inner
+            .active_at
+            .is_none_or(|active| at.duration_since(active) >= PAUSE)
+        {
             inner.count.wakeups += 1;
         }
         inner.active_at = Some(at);
@@ -210,7 +214,11 @@ impl<S> Metered<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let bytes = buf.filled().len() - before;
@@ -222,7 +230,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         if written > 0 {
             self.meter.wire(Direction::Up, written, Instant::now());

@@ -37,7 +37,10 @@ impl Output {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let (path, new) = (self.folder.join(name), self.folder.join(format!(".{name}.new")));
+        let (path, new) = (
+            self.folder.join(name),
+            self.folder.join(format!(".{name}.new")),
+        );
         fs::write(&new, bytes)
             .and_then(|()| fs::rename(&new, &path))
             .with_context(|| format!("cannot write {}", path.display()))
@@ -58,7 +61,11 @@ pub fn csv(results: &Results) -> Result<Vec<u8>> {
         ] {
             flatten(part, &value, &mut columns);
         }
-        let codes: Vec<_> = cell.warnings.iter().map(|warning| warning.code.as_str()).collect();
+        let codes: Vec<_> = cell
+            .warnings
+            .iter()
+            .map(|warning| warning.code.as_str())
+            .collect();
         columns.push(("warnings".to_owned(), codes.join(" ")));
         rows.push(columns);
     }
@@ -72,7 +79,11 @@ pub fn csv(results: &Results) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(&names)?;
     for row in &rows {
-        let value = |name: &&str| row.iter().find(|(column, _)| column == name).map_or("", |(_, value)| value);
+        let value = |name: &&str| {
+            row.iter()
+                .find(|(column, _)| column == name)
+                .map_or("", |(_, value)| value)
+        };
         writer.write_record(names.iter().map(value))?;
     }
     Ok(writer.into_inner()?)

@@ -13,9 +13,12 @@ pub fn moments(rate: Rate, until: Duration, seed: u64) -> Vec<Duration> {
         Rate::Idle => Vec::new(),
         Rate::Steady { per_s } => steady(per_s, until, seed),
         Rate::Bursts { size, every_s } => {
-            let bursts = (0..).map(|burst| Duration::from_secs_f64(every_s * (f64::from(burst) + 0.5)));
+            let bursts =
+                (0..).map(|burst| Duration::from_secs_f64(every_s * (f64::from(burst) + 0.5)));
             let bursts = bursts.take_while(|at| *at < until);
-            bursts.flat_map(|at| std::iter::repeat_n(at, size)).collect()
+            bursts
+                .flat_map(|at| std::iter::repeat_n(at, size))
+                .collect()
         }
     }
 }
@@ -45,8 +48,14 @@ mod tests {
 
     #[test]
     fn a_burst_is_back_to_back() {
-        let rate = Rate::Bursts { size: 3, every_s: 1.0 };
-        let seconds: Vec<_> = moments(rate, Duration::from_secs(2), 1).iter().map(Duration::as_secs_f64).collect();
+        let rate = Rate::Bursts {
+            size: 3,
+            every_s: 1.0,
+        };
+        let seconds: Vec<_> = moments(rate, Duration::from_secs(2), 1)
+            .iter()
+            .map(Duration::as_secs_f64)
+            .collect();
         assert_eq!(seconds, [0.5, 0.5, 0.5, 1.5, 1.5, 1.5]);
         assert!(moments(Rate::Idle, Duration::from_secs(9), 1).is_empty());
     }

@@ -10,8 +10,8 @@ pub const BYTES_MIN: usize = 2 + HEAD_BYTES;
 const HEAD_BYTES: usize = 18;
 /// What the rest is made of: words, so that compression finds about what it finds in real messages.
 const WORDS: [&str; 16] = [
-    "price", "order", "alice", "bob", "status", "open", "closed", "room", "update", "user", "value", "lobby", "volume",
-    "time", "speed", "goal",
+    "price", "order", "alice", "bob", "status", "open", "closed", "room", "update", "user",
+    "value", "lobby", "volume", "time", "speed", "goal",
 ];
 
 /// Makes and checks the payloads of one run.
@@ -52,7 +52,10 @@ impl Payloads {
         let (head, filler) = inner.split_at_checked(HEAD_BYTES)?;
         let number = hex(&head[..8])?;
         let check = hex(&head[9..17])?;
-        let is_ours = head[8] == b'-' && head[17] == b'-' && check == self.check_of(number) && filler == self.filler;
+        let is_ours = head[8] == b'-'
+            && head[17] == b'-'
+            && check == self.check_of(number)
+            && filler == self.filler;
         is_ours.then_some(number)
     }
 
@@ -90,6 +93,10 @@ mod tests {
             assert_eq!(payloads.number(&changed), None, "byte {at} was changed");
         }
         assert_eq!(payloads.number(&payload[..50]), None);
-        assert_eq!(Payloads::new(100, 8).number(&payload), None, "another run's");
+        assert_eq!(
+            Payloads::new(100, 8).number(&payload),
+            None,
+            "another run's"
+        );
     }
 }

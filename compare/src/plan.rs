@@ -7,7 +7,12 @@ use crate::label::Only;
 use crate::run::Timing;
 
 /// All transports, in order of preference.
-const TRANSPORTS: [Transport; 4] = [Transport::WebSocket, Transport::Sse, Transport::LongPoll, Transport::Poll];
+const TRANSPORTS: [Transport; 4] = [
+    Transport::WebSocket,
+    Transport::Sse,
+    Transport::LongPoll,
+    Transport::Poll,
+];
 
 /// How thorough a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +118,10 @@ impl Axes {
                 steady(1.0),
                 steady(10.0),
                 steady(100.0),
-                Rate::Bursts { size: 64, every_s: 1.0 },
+                Rate::Bursts {
+                    size: 64,
+                    every_s: 1.0,
+                },
             ],
             sizes: vec![32, 1024, 16_384],
             subscribers: vec![1, 100, 1000],
@@ -237,7 +245,7 @@ impl Plan {
     /// The cells for a depth and a choice.
     pub fn new(depth: Depth, choice: &Choice) -> Self {
         let (repeats, warm_up_ms, measure_ms) = match depth {
-            Depth::Quick => (3, 150, 500),
+            Depth::Quick => (2, 150, 500),
             Depth::Usual => (3, 300, 1000),
             Depth::Full => (5, 1000, 5000),
         };
@@ -248,7 +256,11 @@ impl Plan {
         let planned = |cells: Vec<Cell>, repeats: usize| {
             let planned = cells.into_iter().map(move |cell| Planned {
                 timing: timing_of(&cell, depth, timing),
-                repeats: if cell.rate == Rate::Idle { idle_repeats(depth) } else { repeats },
+                repeats: if cell.rate == Rate::Idle {
+                    idle_repeats(depth)
+                } else {
+                    repeats
+                },
                 cell,
             });
             planned.collect::<Vec<_>>()
@@ -257,10 +269,17 @@ impl Plan {
             Depth::Full => planned(Axes::full().with(choice).cells(), repeats),
             _ if choice.is_matrix() => planned(Axes::base().with(choice).cells(), repeats),
             Depth::Quick => [planned(base_cells(), repeats), planned(quick_once(), 1)].concat(),
-            Depth::Usual => [planned(base_cells(), repeats), planned(usual_cells(), repeats), planned(usual_twice(), 2)].concat(),
+            Depth::Usual => [
+                planned(base_cells(), repeats),
+                planned(usual_cells(), repeats),
+                planned(usual_twice(), 2),
+            ]
+            .concat(),
         };
         let transports = choice.transports();
-        cells.retain(|planned| transports.is_empty() || transports.contains(&planned.cell.transport));
+        cells.retain(|planned| {
+            transports.is_empty() || transports.contains(&planned.cell.transport)
+        });
         Self {
             cells,
             timing,
@@ -270,7 +289,10 @@ impl Plan {
 
     /// How long all of it takes, about.
     pub fn estimate(&self) -> Duration {
-        self.cells.iter().map(|planned| planned.estimate() * planned.repeats as u32).sum()
+        self.cells
+            .iter()
+            .map(|planned| planned.estimate() * planned.repeats as u32)
+            .sum()
     }
 
     /// Repeats of all cells.
@@ -287,18 +309,31 @@ impl Planned {
         let cell = &self.cell;
         let one_way_s = match cell.network {
             Network::Loopback => 0.0,
-            Network::Delay { one_way_ms, jitter_ms, .. } => (one_way_ms + jitter_ms) / 1000.0,
+            Network::Delay {
+                one_way_ms,
+                jitter_ms,
+                ..
+            } => (one_way_ms + jitter_ms) / 1000.0,
             Network::Loss { one_way_ms, .. } => one_way_ms / 1000.0 * 2.0,
         };
-        let round_trips = if cell.protocol == Protocol::Http1 { 3.0 } else { 4.0 };
+        let round_trips = if cell.protocol == Protocol::Http1 {
+            3.0
+        } else {
+            4.0
+        };
         let attach_s = match cell.protocol {
             Protocol::Http1 => 0.0003,
             Protocol::Http1Tls | Protocol::Http2Tls => 0.002,
         };
         let batches = cell.subscribers.div_ceil(crate::run::ATTACH_AT_ONCE) as f64;
-        let attaching = attach_s * cell.subscribers as f64 + batches * round_trips * 2.0 * one_way_s;
+        let attaching =
+            attach_s * cell.subscribers as f64 + batches * round_trips * 2.0 * one_way_s;
         let idle = cell.rate == Rate::Idle;
-        let waiting = if idle { 0.0 } else { cell.poll_interval_s.unwrap_or_default() + 4.0 * one_way_s };
+        let waiting = if idle {
+            0.0
+        } else {
+            cell.poll_interval_s.unwrap_or_default() + 4.0 * one_way_s
+        };
         let starts = 2.0 * round_trips * 2.0 * one_way_s + 0.02;
         let rest = Duration::from_secs_f64(START_S + attaching + waiting + starts);
         self.timing.warm_up + self.timing.measure + rest
@@ -354,7 +389,10 @@ fn usual_cells() -> Vec<Cell> {
         rates: vec![Rate::Idle],
         ..Axes::base()
     };
-    [fast, many, encrypted, compressed, often, idle].iter().flat_map(Axes::cells).collect()
+    [fast, many, encrypted, compressed, often, idle]
+        .iter()
+        .flat_map(Axes::cells)
+        .collect()
 }
 
 /// What takes longer, and varies less.
@@ -383,8 +421,21 @@ fn timing_of(cell: &Cell, depth: Depth, usual: Timing) -> Timing {
         Rate::Bursts { every_s, .. } => 2.0 * every_s,
     };
     let least = Duration::from_secs_f64(least_s);
-    let measure = if cell.rate == Rate::Idle { least } else { usual.measure.max(least) };
-    Timing { measure, ..usual }
+    let measure = if cell.rate == Rate::Idle {
+        least
+    } else {
+        usual.measure.max(least)
+    };
+    let Some(interval_s) = cell.poll_interval_s else {
+        return Timing { measure, ..usual };
+    };
+    // Whole intervals, so that every client polls equally often, and the first ones after a whole one: before that a poll
+    // finds less than it usually would.
+    let intervals = (measure.as_secs_f64() / interval_s).ceil();
+    Timing {
+        warm_up: usual.warm_up.max(Duration::from_secs_f64(interval_s)),
+        measure: Duration::from_secs_f64(intervals * interval_s),
+    }
 }
 
 /// What is counted while nothing happens is the same each time.
@@ -409,11 +460,22 @@ mod tests {
     #[test]
     fn the_plans_keep_to_their_time() {
         let (quick, usual) = (plan(Depth::Quick, |_| ()), plan(Depth::Usual, |_| ()));
-        assert!(quick.estimate() <= Duration::from_secs(29), "quick takes {:?}", quick.estimate());
-        assert!(usual.estimate() <= Duration::from_secs(175), "usual takes {:?}", usual.estimate());
+        assert!(
+            quick.estimate() <= Duration::from_secs(29),
+            "quick takes {:?}",
+            quick.estimate()
+        );
+        assert!(
+            usual.estimate() <= Duration::from_secs(175),
+            "usual takes {:?}",
+            usual.estimate()
+        );
         for plan in [&quick, &usual] {
             for transport in TRANSPORTS {
-                let cells = plan.cells.iter().filter(|planned| planned.cell.transport == transport);
+                let cells = plan
+                    .cells
+                    .iter()
+                    .filter(|planned| planned.cell.transport == transport);
                 assert!(cells.count() >= 3, "{transport} is measured");
             }
         }
@@ -423,7 +485,11 @@ mod tests {
     fn no_cell_is_planned_twice() {
         for depth in [Depth::Quick, Depth::Usual, Depth::Full] {
             let plan = plan(depth, |_| ());
-            let mut labels: Vec<_> = plan.cells.iter().map(|planned| label::of(&planned.cell)).collect();
+            let mut labels: Vec<_> = plan
+                .cells
+                .iter()
+                .map(|planned| label::of(&planned.cell))
+                .collect();
             labels.sort();
             let count = labels.len();
             labels.dedup();
@@ -435,17 +501,27 @@ mod tests {
     fn the_full_matrix_has_every_combination_that_differs() {
         // Networks, protocols, four rates with three sizes and idle with one, subscribers; and per combination two
         // WebSockets, SSE, long poll and three short polls.
-        assert_eq!(plan(Depth::Full, |_| ()).cells.len(), 6 * 3 * (4 * 3 + 1) * 3 * 7);
+        assert_eq!(
+            plan(Depth::Full, |_| ()).cells.len(),
+            6 * 3 * (4 * 3 + 1) * 3 * 7
+        );
     }
 
     #[test]
     fn a_choice_makes_a_matrix_of_what_was_chosen() {
         let plan = plan(Depth::Usual, |choice| {
-            choice.only = vec![Only::Transport(Transport::Sse), Only::Transport(Transport::Poll)];
+            choice.only = vec![
+                Only::Transport(Transport::Sse),
+                Only::Transport(Transport::Poll),
+            ];
             choice.rates = vec![steady(1.0), steady(10.0)];
             choice.intervals = vec![0.2, 5.0];
         });
-        let labels: Vec<_> = plan.cells.iter().map(|planned| label::of(&planned.cell)).collect();
+        let labels: Vec<_> = plan
+            .cells
+            .iter()
+            .map(|planned| label::of(&planned.cell))
+            .collect();
         let expected = [
             "sse h1, 1/s, 32 B, 100 subscribers",
             "poll h1, 1/s, 32 B, 100 subscribers, every 0.2 s",
@@ -461,14 +537,45 @@ mod tests {
     fn only_takes_of_the_selection() {
         let of = |only| plan(Depth::Quick, |choice| choice.only = vec![only]);
         let sse = of(Only::Transport(Transport::Sse));
-        assert!(sse.cells.len() == 3 && sse.cells.iter().all(|planned| planned.cell.transport == Transport::Sse));
+        assert!(
+            sse.cells.len() == 3
+                && sse
+                    .cells
+                    .iter()
+                    .all(|planned| planned.cell.transport == Transport::Sse)
+        );
         let h2 = of(Only::Protocol(Protocol::Http2Tls));
-        assert!(h2.cells.len() == 4 && h2.cells.iter().all(|planned| planned.cell.protocol == Protocol::Http2Tls));
+        assert!(
+            h2.cells.len() == 4
+                && h2
+                    .cells
+                    .iter()
+                    .all(|planned| planned.cell.protocol == Protocol::Http2Tls)
+        );
     }
 
     #[test]
     fn slow_cells_are_measured_for_longer() {
         let plan = plan(Depth::Usual, |choice| choice.rates = vec![steady(0.5)]);
         assert_eq!(plan.cells[0].timing.measure, Duration::from_secs(4));
+    }
+
+    #[test]
+    fn polls_are_measured_for_whole_intervals_after_one() {
+        let plan = plan(Depth::Quick, |choice| choice.intervals = vec![0.2, 5.0]);
+        let polls = plan
+            .cells
+            .iter()
+            .filter(|planned| planned.cell.transport == Transport::Poll);
+        let seconds = polls.map(|planned| {
+            [planned.timing.warm_up, planned.timing.measure].map(|time| time.as_secs_f64())
+        });
+        let seconds: Vec<_> = seconds.collect();
+        assert_eq!(seconds.len(), 2);
+        assert!(
+            (seconds[0][1] - 0.6).abs() < 1e-9 && seconds[0][0] >= 0.2,
+            "{seconds:?}"
+        );
+        assert_eq!(seconds[1], [5.0, 5.0]);
     }
 }

@@ -105,7 +105,8 @@ pub struct Desk {
 impl Desk {
     /// The subscriber cannot go on.
     pub fn fail(&self, error: &anyhow::Error) {
-        self.ledger.fail(format!("subscriber {}: {error:#}", self.reader));
+        self.ledger
+            .fail(format!("subscriber {}: {error:#}", self.reader));
     }
 
     /// A payload arrived.
@@ -173,15 +174,26 @@ struct Mark {
 }
 
 /// Makes one repeat.
-pub async fn once(rig: &mut impl Rig, cell: &Cell, channel: &str, timing: &Timing, seed: u64) -> Result<Outcome> {
+pub async fn once(
+    rig: &mut impl Rig,
+    cell: &Cell,
+    channel: &str,
+    timing: &Timing,
+    seed: u64,
+) -> Result<Outcome> {
     let payloads = Payloads::new(cell.payload_bytes, seed);
     let ledger = Arc::new(Ledger::new(payloads, cell.subscribers));
     let memory_before = rig.memory()?;
     let subscribers = attach_all(rig, cell, channel, &ledger).await?;
     let start = Instant::now() + LEAD;
-    let (warm, end) = (start + timing.warm_up, start + timing.warm_up + timing.measure);
+    let (warm, end) = (
+        start + timing.warm_up,
+        start + timing.warm_up + timing.measure,
+    );
     let moments = pace::moments(cell.rate, timing.warm_up + timing.measure, seed);
-    let (first, counted): (Vec<_>, Vec<_>) = moments.into_iter().partition(|moment| *moment < timing.warm_up);
+    let (first, counted): (Vec<_>, Vec<_>) = moments
+        .into_iter()
+        .partition(|moment| *moment < timing.warm_up);
     send_all(rig, &ledger, start, &first, false).await?;
     rig.sleep_until(warm).await?;
     let before = mark(rig, &ledger, &subscribers)?;
@@ -198,7 +210,11 @@ pub async fn once(rig: &mut impl Rig, cell: &Cell, channel: &str, timing: &Timin
         total: after.count,
         arrivals: after.arrivals - before.arrivals,
         elapsed: after.at - before.at,
-        server_cpu: after.used.server.zip(before.used.server).map(|(after, before)| after.saturating_sub(before)),
+        server_cpu: after
+            .used
+            .server
+            .zip(before.used.server)
+            .map(|(after, before)| after.saturating_sub(before)),
         load_cpu: after.used.load.saturating_sub(before.used.load),
         others: others(&before.used, &after.used),
         memory_bytes_per_client: memory_after
@@ -212,7 +228,12 @@ pub async fn once(rig: &mut impl Rig, cell: &Cell, channel: &str, timing: &Timin
 }
 
 /// All subscribers, so many at a time that no queue of connections overflows.
-async fn attach_all(rig: &impl Rig, cell: &Cell, channel: &str, ledger: &Arc<Ledger>) -> Result<Vec<Subscriber>> {
+async fn attach_all(
+    rig: &impl Rig,
+    cell: &Cell,
+    channel: &str,
+    ledger: &Arc<Ledger>,
+) -> Result<Vec<Subscriber>> {
     let mut subscribers = Vec::with_capacity(cell.subscribers);
     while subscribers.len() < cell.subscribers {
         let from = subscribers.len();
@@ -264,7 +285,10 @@ fn mark(rig: &impl Rig, ledger: &Ledger, subscribers: &[Subscriber]) -> Result<M
 /// What neither side of ours used.
 fn others(before: &Used, after: &Used) -> Option<Busy> {
     let (then, now) = before.machine.zip(after.machine)?;
-    let server = after.server.unwrap_or_default().saturating_sub(before.server.unwrap_or_default());
+    let server = after
+        .server
+        .unwrap_or_default()
+        .saturating_sub(before.server.unwrap_or_default());
     let ours = server + after.load.saturating_sub(before.load);
     Some(Busy {
         busy: now.busy.saturating_sub(then.busy).saturating_sub(ours),
@@ -276,7 +300,11 @@ fn others(before: &Used, after: &Used) -> Option<Busy> {
 fn grace(cell: &Cell) -> Duration {
     let one_way = match cell.network {
         Network::Loopback => 0.0,
-        Network::Delay { one_way_ms, jitter_ms, .. } => one_way_ms + jitter_ms,
+        Network::Delay {
+            one_way_ms,
+            jitter_ms,
+            ..
+        } => one_way_ms + jitter_ms,
         Network::Loss { one_way_ms, .. } => one_way_ms,
     };
     let transits = Duration::from_secs_f64(one_way * 4.0 / 1000.0);

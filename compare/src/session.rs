@@ -93,9 +93,19 @@ impl Session {
         Ok(progress.results)
     }
 
-    async fn measure(&self, cells: &[Planned], progress: &mut Progress, bar: &ProgressBar) -> Result<()> {
-        progress.results.gateway.server = self.hello().await.context("the gateway does not answer")?;
-        let rounds = cells.iter().map(|planned| planned.repeats).max().unwrap_or_default();
+    async fn measure(
+        &self,
+        cells: &[Planned],
+        progress: &mut Progress,
+        bar: &ProgressBar,
+    ) -> Result<()> {
+        progress.results.gateway.server =
+            self.hello().await.context("the gateway does not answer")?;
+        let rounds = cells
+            .iter()
+            .map(|planned| planned.repeats)
+            .max()
+            .unwrap_or_default();
         for round in 0..rounds {
             for (index, planned) in cells.iter().enumerate() {
                 if round >= planned.repeats || progress.given_up.contains_key(&index) {
@@ -127,7 +137,14 @@ impl Session {
             channel,
             seed,
         };
-        let (Network::Loss { .. }, Origin::Own { executable, placement }) = (&planned.cell.network, &self.origin) else {
+        let (
+            Network::Loss { .. },
+            Origin::Own {
+                executable,
+                placement,
+            },
+        ) = (&planned.cell.network, &self.origin)
+        else {
             return wire::once(&self.parts(), &order).await;
         };
         let namespace = Namespace::make(&planned.cell.network).await?;
@@ -144,7 +161,13 @@ impl Session {
 
     /// The cells that this machine and this gateway allow, and what is left out.
     async fn feasible(&self) -> (Vec<Planned>, Vec<Skipped>) {
-        let sockets = self.plan.cells.iter().map(|planned| sockets(&planned.cell)).max().unwrap_or_default();
+        let sockets = self
+            .plan
+            .cells
+            .iter()
+            .map(|planned| sockets(&planned.cell))
+            .max()
+            .unwrap_or_default();
         let allowed = machine::allow_sockets(sockets);
         let no_losses = self.why_no_losses().await;
         let (mut cells, mut skipped) = (Vec::new(), Vec::<Skipped>::new());
@@ -168,14 +191,25 @@ impl Session {
             ));
         }
         let deliveries = deliveries_per_s(cell);
-        let is_too_much = deliveries > DELIVERIES_PER_S_MAX || deliveries * cell.payload_bytes as f64 > BYTES_PER_S_MAX;
+        let is_too_much = deliveries > DELIVERIES_PER_S_MAX
+            || deliveries * cell.payload_bytes as f64 > BYTES_PER_S_MAX;
         if is_too_much {
-            return Some(format!("{deliveries:.0} deliveries a second of {} bytes are over what two cores carry", cell.payload_bytes));
+            return Some(format!(
+                "{deliveries:.0} deliveries a second of {} bytes are over what two cores carry",
+                cell.payload_bytes
+            ));
         }
-        if let Network::Delay { bits_per_s: Some(bits_per_s), .. } = cell.network {
+        if let Network::Delay {
+            bits_per_s: Some(bits_per_s),
+            ..
+        } = cell.network
+        {
             let wanted = deliveries / cell.subscribers as f64 * cell.payload_bytes as f64 * 8.0;
             if wanted > bits_per_s * 0.8 {
-                return Some(format!("{:.1} Mbit/s do not fit through the line of each client", wanted / 1e6));
+                return Some(format!(
+                    "{:.1} Mbit/s do not fit through the line of each client",
+                    wanted / 1e6
+                ));
             }
         }
         let is_tls = cell.protocol != Protocol::Http1;
@@ -187,9 +221,16 @@ impl Session {
 
     /// Whether packets can be lost on this machine is best seen by trying.
     async fn why_no_losses(&self) -> Option<String> {
-        let lossy = self.plan.cells.iter().find(|planned| is_lossy(&planned.cell))?;
+        let lossy = self
+            .plan
+            .cells
+            .iter()
+            .find(|planned| is_lossy(&planned.cell))?;
         if matches!(self.origin, Origin::Url { .. }) {
-            return Some("loss needs a gateway in a network namespace of our own: leave out --url".to_owned());
+            return Some(
+                "loss needs a gateway in a network namespace of our own: leave out --url"
+                    .to_owned(),
+            );
         }
         let error = Namespace::make(&lossy.cell.network).await.err()?;
         Some(format!("this machine cannot lose packets: {error:#}"))
@@ -198,7 +239,10 @@ impl Session {
     /// Asks the gateway who it is.
     async fn hello(&self) -> Result<String> {
         let (target, _process) = match &self.origin {
-            Origin::Own { executable, placement } => {
+            Origin::Own {
+                executable,
+                placement,
+            } => {
                 let process = Process::start(executable, placement, &self.certs, &[]).await?;
                 let target = Target {
                     address: process.ready.plain,
@@ -218,7 +262,8 @@ impl Session {
         if answer.status != 200 {
             bail!("/v1/transports was answered {}", answer.status);
         }
-        let hello: Hello = serde_json::from_slice(&answer.body).context("/v1/transports is not what Everyway says")?;
+        let hello: Hello = serde_json::from_slice(&answer.body)
+            .context("/v1/transports is not what Everyway says")?;
         Ok(hello.server)
     }
 
@@ -227,7 +272,11 @@ impl Session {
         Ok(Target {
             address,
             host: host.to_owned(),
-            protocol: if is_tls { Protocol::Http1Tls } else { Protocol::Http1 },
+            protocol: if is_tls {
+                Protocol::Http1Tls
+            } else {
+                Protocol::Http1
+            },
             tls: match (&self.ca, is_tls) {
                 (Some(ca), true) => Some(Tls::trusting(ca)?),
                 _ => None,
@@ -236,7 +285,10 @@ impl Session {
     }
 
     fn bar(&self, cells: &[Planned]) -> ProgressBar {
-        let all: Duration = cells.iter().map(|planned| planned.estimate() * planned.repeats as u32).sum();
+        let all: Duration = cells
+            .iter()
+            .map(|planned| planned.estimate() * planned.repeats as u32)
+            .sum();
         let target = if self.is_quiet {
             ProgressDrawTarget::hidden()
         } else {
@@ -244,7 +296,8 @@ impl Session {
         };
         let bar = ProgressBar::with_draw_target(Some(all.as_millis() as u64), target);
         // The template is ours, and in a test.
-        let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style);
         bar
     }
@@ -255,7 +308,9 @@ const TEMPLATE: &str = "{bar:30} {percent:>3} %  {elapsed} of about {duration}  
 
 impl Progress {
     fn new(session: &Session, cells: &[Planned], skipped: Vec<Skipped>) -> Self {
-        let found = cells.iter().map(|planned| Found::nothing(planned.cell.clone(), planned.timing.measure));
+        let found = cells
+            .iter()
+            .map(|planned| Found::nothing(planned.cell.clone(), planned.timing.measure));
         let results = Results {
             schema_version: SCHEMA_VERSION,
             started_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -303,7 +358,11 @@ impl Progress {
 
     fn save(&mut self, output: &Output) -> Result<()> {
         self.results.took_s = (self.began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-        self.results.cells = self.found.iter().filter_map(Found::result).collect::<Vec<CellResult>>();
+        self.results.cells = self
+            .found
+            .iter()
+            .filter_map(Found::result)
+            .collect::<Vec<CellResult>>();
         output.write(&self.results)
     }
 }
@@ -334,10 +393,14 @@ fn deliveries_per_s(cell: &Cell) -> f64 {
 fn warnings(session: &Session) -> Vec<String> {
     let mut warnings = Vec::new();
     if cfg!(debug_assertions) {
-        warnings.push("this is a debug build, whose times mean nothing: use cargo run --release".to_owned());
+        warnings.push(
+            "this is a debug build, whose times mean nothing: use cargo run --release".to_owned(),
+        );
     }
     if matches!(session.origin, Origin::Own { .. }) && session.machine.cores < 2 {
-        warnings.push("gateway and load share one core: both are slower than they are alone".to_owned());
+        warnings.push(
+            "gateway and load share one core: both are slower than they are alone".to_owned(),
+        );
     }
     if matches!(session.origin, Origin::Url { .. }) {
         warnings.push("the gateway runs elsewhere: its CPU time and memory, and what it is busy with, are not seen".to_owned());

@@ -9,7 +9,7 @@ pub const LOAD_CPU_SHARE_MAX: f64 = 0.85;
 /// From this share on, a gateway's latency is that of a queue.
 const SERVER_CPU_SHARE_MAX: f64 = 0.9;
 /// Below this share of the offered rate, the publisher did not keep up.
-const ACHIEVED_SHARE_MIN: f64 = 0.95;
+const ACHIEVED_SHARE_MIN: f64 = 0.9;
 /// A spread that is this much of the median is wide.
 const SPREAD_MAX: f64 = 0.5;
 /// Differences below these are noise of the machine, however large they are beside a small median.
@@ -21,7 +21,12 @@ const OTHERS_CPU_SHARE_MAX: f64 = 0.1;
 const STOLEN_SHARE_MAX: f64 = 0.02;
 
 /// All that casts doubt.
-pub fn warnings(cell: &Cell, repeats: &[Repeat], deliveries: &Deliveries, figures: &Figures) -> Vec<Warning> {
+pub fn warnings(
+    cell: &Cell,
+    repeats: &[Repeat],
+    deliveries: &Deliveries,
+    figures: &Figures,
+) -> Vec<Warning> {
     let mut warnings = wrong_messages(deliveries);
     warnings.extend(failures(repeats));
     warnings.extend(load_at_its_limit(figures));
@@ -52,18 +57,32 @@ fn wrong_messages(deliveries: &Deliveries) -> Vec<Warning> {
     let all = [
         ("lost_messages", lost, "never came"),
         ("repeated_messages", repeated, "came again"),
-        ("messages_out_of_order", out_of_order, "came after a later one"),
-        ("corrupted_messages", corrupted, "were not what was published"),
+        (
+            "messages_out_of_order",
+            out_of_order,
+            "came after a later one",
+        ),
+        (
+            "corrupted_messages",
+            corrupted,
+            "were not what was published",
+        ),
     ];
     let wrong = all.into_iter().filter(|(_, count, _)| *count > 0);
     wrong
-        .map(|(code, count, what)| warning(code, true, format!("{count} of {expected} messages {what}")))
+        .map(|(code, count, what)| {
+            warning(code, true, format!("{count} of {expected} messages {what}"))
+        })
         .collect()
 }
 
 fn failures(repeats: &[Repeat]) -> Option<Warning> {
     let first = repeats.iter().find_map(|repeat| repeat.failures.first())?;
-    Some(warning("client_failed", true, format!("a client could not go on: {first}")))
+    Some(warning(
+        "client_failed",
+        true,
+        format!("a client could not go on: {first}"),
+    ))
 }
 
 fn load_at_its_limit(figures: &Figures) -> Option<Warning> {
@@ -85,7 +104,8 @@ fn rate_not_reached(cell: &Cell, figures: &Figures) -> Option<Warning> {
     };
     let achieved = figures.achieved_per_s?.min;
     (achieved < offered * ACHIEVED_SHARE_MIN).then(|| {
-        let message = format!("{achieved:.1} messages a second went out, of {offered:.1} that should have");
+        let message =
+            format!("{achieved:.1} messages a second went out, of {offered:.1} that should have");
         warning("offered_rate_not_reached", true, message)
     })
 }
@@ -94,15 +114,28 @@ fn server_at_its_limit(repeats: &[Repeat]) -> Option<Warning> {
     let shares = repeats.iter().filter_map(|repeat| repeat.server_cpu_share);
     let share = shares.fold(0.0, f64::max);
     (share >= SERVER_CPU_SHARE_MAX).then(|| {
-        let message = format!("the gateway used {:.0} % of its core: the latency is that of a queue", share * 100.0);
+        let message = format!(
+            "the gateway used {:.0} % of its core: the latency is that of a queue",
+            share * 100.0
+        );
         warning("server_at_its_limit", false, message)
     })
 }
 
 fn wide_spread(figures: &Figures) -> Vec<Warning> {
     let watched = [
-        ("latency_p50_ms", figures.latency_p50_ms, SPREAD_MS_MIN, "ms"),
-        ("server_cpu_us_per_message", figures.server_cpu_us_per_message, SPREAD_US_MIN, "µs"),
+        (
+            "latency_p50_ms",
+            figures.latency_p50_ms,
+            SPREAD_MS_MIN,
+            "ms",
+        ),
+        (
+            "server_cpu_us_per_message",
+            figures.server_cpu_us_per_message,
+            SPREAD_US_MIN,
+            "µs",
+        ),
     ];
     let wide = |figure: &Figure, least: f64| {
         let spread = figure.max - figure.min;
@@ -121,10 +154,16 @@ fn wide_spread(figures: &Figures) -> Vec<Warning> {
 
 fn disturbed(repeats: &[Repeat]) -> Vec<Warning> {
     let largest = |pick: fn(&Repeat) -> f64| repeats.iter().map(pick).fold(0.0, f64::max);
-    let (others, stolen) = (largest(|repeat| repeat.others_cpu_share), largest(|repeat| repeat.stolen_share));
+    let (others, stolen) = (
+        largest(|repeat| repeat.others_cpu_share),
+        largest(|repeat| repeat.stolen_share),
+    );
     let mut warnings = Vec::new();
     if others >= OTHERS_CPU_SHARE_MAX {
-        let message = format!("other processes used {:.0} % of a core meanwhile", others * 100.0);
+        let message = format!(
+            "other processes used {:.0} % of a core meanwhile",
+            others * 100.0
+        );
         warnings.push(warning("background_load", false, message));
     }
     if stolen >= STOLEN_SHARE_MAX {
@@ -155,7 +194,10 @@ mod tests {
     fn codes(repeat: Repeat, deliveries: Deliveries, figures: &Figures) -> Vec<String> {
         let warnings = warnings(&cell(), &[repeat], &deliveries, figures);
         let mark = |warning: &Warning| if warning.invalidates { "!" } else { "" };
-        warnings.iter().map(|warning| format!("{}{}", warning.code, mark(warning))).collect()
+        warnings
+            .iter()
+            .map(|warning| format!("{}{}", warning.code, mark(warning)))
+            .collect()
     }
 
     fn figure(median: f64, min: f64, max: f64) -> Option<Figure> {
@@ -167,10 +209,13 @@ mod tests {
         let figures = Figures {
             latency_p50_ms: figure(0.2, 0.1, 0.35),
             load_cpu_share: figure(0.3, 0.3, 0.84),
-            achieved_per_s: figure(10.0, 9.6, 10.0),
+            achieved_per_s: figure(10.0, 9.0, 10.0),
             ..Figures::default()
         };
-        assert_eq!(codes(repeat(), Deliveries::default(), &figures), Vec::<String>::new());
+        assert_eq!(
+            codes(repeat(), Deliveries::default(), &figures),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -179,7 +224,10 @@ mod tests {
             load_cpu_share: figure(0.5, 0.5, LOAD_CPU_SHARE_MAX),
             ..Figures::default()
         };
-        assert_eq!(codes(repeat(), Deliveries::default(), &figures), ["load_at_its_limit!"]);
+        assert_eq!(
+            codes(repeat(), Deliveries::default(), &figures),
+            ["load_at_its_limit!"]
+        );
     }
 
     #[test]
@@ -193,16 +241,27 @@ mod tests {
             corrupted: 1,
         };
         let codes = codes(repeat(), deliveries, &Figures::default());
-        assert_eq!(codes, ["lost_messages!", "repeated_messages!", "messages_out_of_order!", "corrupted_messages!"]);
+        assert_eq!(
+            codes,
+            [
+                "lost_messages!",
+                "repeated_messages!",
+                "messages_out_of_order!",
+                "corrupted_messages!"
+            ]
+        );
     }
 
     #[test]
     fn a_rate_that_was_not_reached_invalidates() {
         let figures = Figures {
-            achieved_per_s: figure(9.0, 9.0, 10.0),
+            achieved_per_s: figure(8.9, 8.9, 10.0),
             ..Figures::default()
         };
-        assert_eq!(codes(repeat(), Deliveries::default(), &figures), ["offered_rate_not_reached!"]);
+        assert_eq!(
+            codes(repeat(), Deliveries::default(), &figures),
+            ["offered_rate_not_reached!"]
+        );
     }
 
     #[test]
@@ -217,7 +276,12 @@ mod tests {
             stolen_share: 0.05,
             ..repeat()
         };
-        let expected = ["server_at_its_limit", "wide_spread", "background_load", "stolen_time"];
+        let expected = [
+            "server_at_its_limit",
+            "wide_spread",
+            "background_load",
+            "stolen_time",
+        ];
         assert_eq!(codes(noisy, Deliveries::default(), &figures), expected);
     }
 
@@ -227,6 +291,9 @@ mod tests {
             failures: vec!["subscriber 3: closed".to_owned()],
             ..repeat()
         };
-        assert_eq!(codes(failed, Deliveries::default(), &Figures::default()), ["client_failed!"]);
+        assert_eq!(
+            codes(failed, Deliveries::default(), &Figures::default()),
+            ["client_failed!"]
+        );
     }
 }

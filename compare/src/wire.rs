@@ -32,7 +32,11 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// In idle cells the gateway's heartbeats, and the waits of long polls, are closer together by this.
 const IDLE_SPEED: f64 = 25.0;
 /// The settings that make them so: the defaults divided by it.
-const IDLE_SETTINGS: [&str; 3] = ["timeouts.heartbeat_s=1", "timeouts.pong_s=1", "http2.ping_s=0.8"];
+const IDLE_SETTINGS: [&str; 3] = [
+    "timeouts.heartbeat_s=1",
+    "timeouts.pong_s=1",
+    "http2.ping_s=0.8",
+];
 /// How long a long poll waits then, in place of 25 seconds.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 
@@ -82,21 +86,33 @@ pub struct Parts<'a> {
 /// Makes one repeat with a rig of its own.
 pub async fn once(parts: &Parts<'_>, order: &Order) -> Result<Outcome> {
     let mut rig = Wire::start(parts, &order.cell, &order.channel, order.seed).await?;
-    run::once(&mut rig, &order.cell, &order.channel, &order.timing, order.seed).await
+    run::once(
+        &mut rig,
+        &order.cell,
+        &order.channel,
+        &order.timing,
+        order.seed,
+    )
+    .await
 }
 
 impl Wire {
     /// Starts what the cell needs. `channel` should be new.
     pub async fn start(parts: &Parts<'_>, cell: &Cell, channel: &str, seed: u64) -> Result<Self> {
         let process = match parts.origin {
-            Origin::Own { executable, placement } => {
-                Some(Process::start(executable, placement, parts.certs, &settings(cell)).await?)
-            }
+            Origin::Own {
+                executable,
+                placement,
+            } => Some(Process::start(executable, placement, parts.certs, &settings(cell)).await?),
             Origin::Url { .. } => None,
         };
         let direct = direct(parts, cell.protocol, process.as_ref())?;
         let (target, proxy) = match cell.network {
-            Network::Delay { one_way_ms, jitter_ms, bits_per_s } => {
+            Network::Delay {
+                one_way_ms,
+                jitter_ms,
+                bits_per_s,
+            } => {
                 let link = Link::new(one_way_ms, jitter_ms, bits_per_s);
                 let proxy = Proxy::before(direct.address, link, seed).await?;
                 let mut target = direct.clone();
@@ -162,7 +178,11 @@ fn direct(parts: &Parts<'_>, protocol: Protocol, process: Option<&Process>) -> R
     let (address, host) = match (parts.origin, process) {
         (Origin::Url { address, host }, _) => (*address, host.clone()),
         (Origin::Own { .. }, Some(process)) => {
-            let address = if is_tls { process.ready.tls } else { process.ready.plain };
+            let address = if is_tls {
+                process.ready.tls
+            } else {
+                process.ready.plain
+            };
             (address, format!("localhost:{}", address.port()))
         }
         (Origin::Own { .. }, None) => bail!("a gateway of our own has a process"),
@@ -171,7 +191,8 @@ fn direct(parts: &Parts<'_>, protocol: Protocol, process: Option<&Process>) -> R
         (false, _) => None,
         (true, Some(ca)) => Some(Tls::trusting(ca)?),
         (true, None) => {
-            let ca = std::fs::read(parts.certs.join("ca.pem")).context("the gateway's authority")?;
+            let ca =
+                std::fs::read(parts.certs.join("ca.pem")).context("the gateway's authority")?;
             Some(Tls::trusting(&ca)?)
         }
     };
@@ -271,7 +292,9 @@ impl Rig for Wire {
 
     fn idle_speed(&self) -> f64 {
         // A short poll is the client's own matter: it idles at its usual pace.
-        let is_fast = self.process.is_some() && self.cell.rate == Rate::Idle && self.cell.transport != Transport::Poll;
+        let is_fast = self.process.is_some()
+            && self.cell.rate == Rate::Idle
+            && self.cell.transport != Transport::Poll;
         if is_fast { IDLE_SPEED } else { 1.0 }
     }
 }
@@ -292,7 +315,9 @@ impl First {
         timeout(START_MAX, follow(target, subscription, &meter, &mut first))
             .await
             .context("a new client got no message")??;
-        let at = first.at.context("a client leaves when it has its message")?;
+        let at = first
+            .at
+            .context("a client leaves when it has its message")?;
         first.took = at - start;
         Ok(first)
     }

@@ -79,12 +79,17 @@ impl Connection {
 
     /// Gets a target and reads the whole answer.
     pub async fn get(&mut self, target: &str, field: Option<(&str, &str)>) -> Result<Answer> {
-        let field = field.map_or(String::new(), |(name, value)| format!("{name}: {value}\r\n"));
+        let field = field.map_or(String::new(), |(name, value)| {
+            format!("{name}: {value}\r\n")
+        });
         self.send(target, &field).await?;
         let mut head = self.wire.head().await?;
         let mut body = BytesMut::new();
         while let Some(bytes) = self.wire.body(&mut head.body).await? {
-            ensure!((body.len() + bytes.len()) as u64 <= BODY_BYTES_MAX, "a body of over {BODY_BYTES_MAX} bytes");
+            ensure!(
+                (body.len() + bytes.len()) as u64 <= BODY_BYTES_MAX,
+                "a body of over {BODY_BYTES_MAX} bytes"
+            );
             body.extend_from_slice(&bytes);
         }
         Ok(Answer {
@@ -122,7 +127,10 @@ impl Connection {
         if head.status != 101 {
             return Err(refused(target, head.status, &self.wire.received));
         }
-        ensure!(head.accept.as_deref() == Some(WEBSOCKET_ACCEPT), "the upgrade was not accepted with our key");
+        ensure!(
+            head.accept.as_deref() == Some(WEBSOCKET_ACCEPT),
+            "the upgrade was not accepted with our key"
+        );
         Ok(Stream {
             wire: self.wire,
             body: Body::Rest,
@@ -130,7 +138,10 @@ impl Connection {
     }
 
     async fn send(&mut self, target: &str, fields: &str) -> Result<()> {
-        let head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", self.host);
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n",
+            self.host
+        );
         self.wire.meter.request();
         self.wire.meter.headers(Direction::Up, head.len());
         self.wire.write(head.as_bytes()).await
@@ -156,8 +167,14 @@ impl Wire {
                 self.meter.headers(Direction::Down, bytes);
                 return Ok(head);
             }
-            ensure!(self.received.len() < HEAD_BYTES_MAX, "a head of over {HEAD_BYTES_MAX} bytes");
-            ensure!(self.fill().await?, "the connection ended where an answer was expected");
+            ensure!(
+                self.received.len() < HEAD_BYTES_MAX,
+                "a head of over {HEAD_BYTES_MAX} bytes"
+            );
+            ensure!(
+                self.fill().await?,
+                "the connection ended where an answer was expected"
+            );
         }
     }
 
@@ -170,7 +187,10 @@ impl Wire {
                 Piece::More => {}
             }
             if !self.fill().await? {
-                ensure!(*body == Body::Rest, "the connection ended in the middle of a body");
+                ensure!(
+                    *body == Body::Rest,
+                    "the connection ended in the middle of a body"
+                );
                 return Ok(None);
             }
         }
@@ -199,7 +219,9 @@ fn take(received: &mut BytesMut, left: &mut u64) -> Piece {
     if received.is_empty() {
         return Piece::More;
     }
-    let bytes = received.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+    let bytes = received
+        .len()
+        .min(usize::try_from(*left).unwrap_or(usize::MAX));
     *left -= bytes as u64;
     Piece::Bytes(received.split_to(bytes).freeze())
 }
@@ -214,7 +236,10 @@ fn next_of_chunks(received: &mut BytesMut, chunk: &mut Chunk) -> Result<Piece> {
                 if received.len() < 2 {
                     return Ok(Piece::More);
                 }
-                ensure!(received.starts_with(b"\r\n"), "a chunk does not end where it said");
+                ensure!(
+                    received.starts_with(b"\r\n"),
+                    "a chunk does not end where it said"
+                );
                 received.advance(2);
                 *chunk = Chunk::Size;
             }
@@ -224,7 +249,10 @@ fn next_of_chunks(received: &mut BytesMut, chunk: &mut Chunk) -> Result<Piece> {
                     if received.len() < at + 2 {
                         return Ok(Piece::More);
                     }
-                    ensure!(received[at..].starts_with(b"\r\n"), "trailers are not understood here");
+                    ensure!(
+                        received[at..].starts_with(b"\r\n"),
+                        "trailers are not understood here"
+                    );
                     received.advance(at + 2);
                     *chunk = Chunk::End;
                 }
@@ -243,20 +271,32 @@ fn next_of_chunks(received: &mut BytesMut, chunk: &mut Chunk) -> Result<Piece> {
 fn parse_head(received: &[u8]) -> Result<Option<(Head, usize)>> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(bytes) = response.parse(received).context("an answer without a head")? else {
+    let httparse::Status::Complete(bytes) = response
+        .parse(received)
+        .context("an answer without a head")?
+    else {
         return Ok(None);
     };
     // A head that is complete has a status.
     let status = response.code.unwrap_or_default();
     let field = |name: &str| {
-        let found = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        let found = response
+            .headers
+            .iter()
+            .find(|field| field.name.eq_ignore_ascii_case(name));
         found.map(|field| String::from_utf8_lossy(field.value).into_owned())
     };
     let body = match (status, field("transfer-encoding"), field("content-length")) {
         (101, ..) => Body::Rest,
         (204 | 304, ..) => Body::Length(0),
-        (_, Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => Body::Chunked(Chunk::Size),
-        (_, _, Some(length)) => Body::Length(length.parse().context("a content-length that is no number")?),
+        (_, Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => {
+            Body::Chunked(Chunk::Size)
+        }
+        (_, _, Some(length)) => Body::Length(
+            length
+                .parse()
+                .context("a content-length that is no number")?,
+        ),
         _ => Body::Rest,
     };
     let head = Head {
@@ -304,7 +344,10 @@ mod tests {
                 whole.extend_from_slice(&bytes);
             }
         }
-        assert_eq!(next_piece(&mut received, &mut body).expect("a body"), Piece::End);
+        assert_eq!(
+            next_piece(&mut received, &mut body).expect("a body"),
+            Piece::End
+        );
         whole
     }
 
@@ -312,7 +355,11 @@ mod tests {
     fn chunks_are_put_together_wherever_they_are_cut() {
         let text = b"5\r\nhello\r\n1\r\n \r\n10\r\n0123456789abcdef\r\n0\r\n\r\n";
         for step in 1..text.len() {
-            assert_eq!(read(Body::Chunked(Chunk::Size), text, step), b"hello 0123456789abcdef", "steps of {step}");
+            assert_eq!(
+                read(Body::Chunked(Chunk::Size), text, step),
+                b"hello 0123456789abcdef",
+                "steps of {step}"
+            );
         }
     }
 
@@ -326,7 +373,10 @@ mod tests {
     fn a_chunk_that_lies_about_its_size_is_an_error() {
         let mut received = BytesMut::from(&b"2\r\nhello\r\n"[..]);
         let mut body = Body::Chunked(Chunk::Size);
-        assert_eq!(next_piece(&mut received, &mut body).expect("two bytes"), Piece::Bytes(Bytes::from_static(b"he")));
+        assert_eq!(
+            next_piece(&mut received, &mut body).expect("two bytes"),
+            Piece::Bytes(Bytes::from_static(b"he"))
+        );
         assert!(next_piece(&mut received, &mut body).is_err());
     }
 
@@ -334,8 +384,15 @@ mod tests {
     fn a_head_is_measured() {
         let text = b"HTTP/1.1 304 Not Modified\r\nETag: \"k3.7\"\r\n\r\n";
         let (head, bytes) = parse_head(text).expect("a head").expect("a whole head");
-        assert_eq!((head.status, head.etag.as_deref(), bytes), (304, Some("\"k3.7\""), text.len()));
+        assert_eq!(
+            (head.status, head.etag.as_deref(), bytes),
+            (304, Some("\"k3.7\""), text.len())
+        );
         assert_eq!(head.body, Body::Length(0));
-        assert!(parse_head(&text[..20]).expect("the beginning of a head").is_none());
+        assert!(
+            parse_head(&text[..20])
+                .expect("the beginning of a head")
+                .is_none()
+        );
     }
 }

@@ -69,7 +69,11 @@ impl Connection {
     }
 
     /// Gets a target and reads the whole answer.
-    pub async fn get(&mut self, target: &str, field: Option<(&'static str, &str)>) -> Result<Answer> {
+    pub async fn get(
+        &mut self,
+        target: &str,
+        field: Option<(&'static str, &str)>,
+    ) -> Result<Answer> {
         let mut request = self.request(Method::GET, target)?;
         if let Some((name, value)) = field {
             request.headers_mut().insert(name, value.parse()?);
@@ -85,7 +89,9 @@ impl Connection {
     /// Gets a target whose answer does not end.
     pub async fn stream(mut self, target: &str) -> Result<Stream> {
         let mut request = self.request(Method::GET, target)?;
-        request.headers_mut().insert("accept", "text/event-stream".parse()?);
+        request
+            .headers_mut()
+            .insert("accept", "text/event-stream".parse()?);
         let (response, _) = self.send(request, true).await?;
         self.streamed(target, response, None).await
     }
@@ -94,10 +100,16 @@ impl Connection {
     pub async fn upgrade(mut self, target: &str, deflate: bool) -> Result<Stream> {
         self.wait_for_settings().await?;
         let mut request = self.request(Method::CONNECT, target)?;
-        request.extensions_mut().insert(Protocol::from_static("websocket"));
-        request.headers_mut().insert("sec-websocket-version", "13".parse()?);
+        request
+            .extensions_mut()
+            .insert(Protocol::from_static("websocket"));
+        request
+            .headers_mut()
+            .insert("sec-websocket-version", "13".parse()?);
         if deflate {
-            request.headers_mut().insert("sec-websocket-extensions", "permessage-deflate".parse()?);
+            request
+                .headers_mut()
+                .insert("sec-websocket-extensions", "permessage-deflate".parse()?);
         }
         let (response, sender) = self.send(request, false).await?;
         self.streamed(target, response, Some(sender)).await
@@ -128,7 +140,11 @@ impl Connection {
         Ok(Request::builder().method(method).uri(uri).body(())?)
     }
 
-    async fn send(&mut self, request: Request<()>, is_all: bool) -> Result<(ResponseFuture, SendStream<Bytes>)> {
+    async fn send(
+        &mut self,
+        request: Request<()>,
+        is_all: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>)> {
         self.sender = self.sender.clone().ready().await?;
         self.meter.request();
         Ok(self.sender.send_request(request, is_all)?)
@@ -151,7 +167,10 @@ impl Connection {
 async fn whole(response: Response<RecvStream>) -> Result<Bytes> {
     let (mut body, mut all) = (response.into_body(), BytesMut::new());
     while let Some(bytes) = data(&mut body).await? {
-        ensure!(all.len() + bytes.len() <= CONNECTION_WINDOW_BYTES as usize, "a body of over {CONNECTION_WINDOW_BYTES} bytes");
+        ensure!(
+            all.len() + bytes.len() <= CONNECTION_WINDOW_BYTES as usize,
+            "a body of over {CONNECTION_WINDOW_BYTES} bytes"
+        );
         all.extend_from_slice(&bytes);
     }
     Ok(all.freeze())
@@ -239,7 +258,9 @@ impl Frames {
             bytes = &bytes[some..];
             if self.head_bytes == FRAME_HEAD_BYTES {
                 self.head_bytes = 0;
-                self.skip = usize::from(self.head[0]) << 16 | usize::from(self.head[1]) << 8 | usize::from(self.head[2]);
+                self.skip = usize::from(self.head[0]) << 16
+                    | usize::from(self.head[1]) << 8
+                    | usize::from(self.head[2]);
                 self.is_fields = matches!(self.head[3], HEADERS | CONTINUATION);
             }
         }
@@ -248,7 +269,11 @@ impl Frames {
 }
 
 impl AsyncRead for Tally {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
@@ -259,7 +284,11 @@ impl AsyncRead for Tally {
 }
 
 impl AsyncWrite for Tally {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
         let fields = this.up.fields_in(&bytes[..written]);
@@ -289,7 +318,14 @@ mod tests {
     #[test]
     fn field_blocks_are_counted_wherever_they_are_cut() {
         let mut text = vec![b'p'; PREFACE_BYTES];
-        for (kind, payload) in [(4, 12), (HEADERS, 33), (0, 200), (CONTINUATION, 7), (HEADERS, 0), (8, 4)] {
+        for (kind, payload) in [
+            (4, 12),
+            (HEADERS, 33),
+            (0, 200),
+            (CONTINUATION, 7),
+            (HEADERS, 0),
+            (8, 4),
+        ] {
             text.extend(frame(kind, payload));
         }
         for step in 1..text.len() {

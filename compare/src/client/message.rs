@@ -115,10 +115,20 @@ mod tests {
     #[test]
     fn objects_are_told_apart() {
         let message = br#"{"type":"message","channel":"c","offset":7,"time":1,"data":"x"}"#;
-        assert!(matches!(Event::read(message), Ok(Event::Message(m)) if m.offset == 7 && m.payload() == b"\"x\""));
+        assert!(
+            matches!(Event::read(message), Ok(Event::Message(m)) if m.offset == 7 && m.payload() == b"\"x\"")
+        );
         let welcome = br#"{"type":"welcome","channels":[{"channel":"c","epoch":"k3","offset":4}]}"#;
-        assert!(matches!(Event::read(welcome), Ok(Event::Welcome(place)) if place.epoch == "k3" && place.offset == 4));
-        assert!(matches!(Event::read(br#"{"type":"gap"}"#), Ok(Event::Bad(_))));
-        assert!(matches!(Event::read(b"{}"), Ok(Event::Other)), "ping has no type");
+        assert!(
+            matches!(Event::read(welcome), Ok(Event::Welcome(place)) if place.epoch == "k3" && place.offset == 4)
+        );
+        assert!(matches!(
+            Event::read(br#"{"type":"gap"}"#),
+            Ok(Event::Bad(_))
+        ));
+        assert!(
+            matches!(Event::read(b"{}"), Ok(Event::Other)),
+            "ping has no type"
+        );
     }
 }

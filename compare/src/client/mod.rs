@@ -52,7 +52,10 @@ impl Target {
     pub async fn connect(&self, meter: &Arc<Meter>) -> Result<Connection> {
         match tokio::time::timeout(CONNECT_MAX, self.connect_now(meter)).await {
             Ok(connection) => connection,
-            Err(_) => bail!("{} did not let a client in within {CONNECT_MAX:?}", self.address),
+            Err(_) => bail!(
+                "{} did not let a client in within {CONNECT_MAX:?}",
+                self.address
+            ),
         }
     }
 
@@ -63,7 +66,9 @@ impl Target {
             Protocol::Http1 | Protocol::Http1Tls => {
                 Connection::Http1(http1::Connection::new(io, &self.host, meter))
             }
-            Protocol::Http2Tls => Connection::Http2(http2::Connection::begin(io, &self.host, meter).await?),
+            Protocol::Http2Tls => {
+                Connection::Http2(http2::Connection::begin(io, &self.host, meter).await?)
+            }
         })
     }
 
@@ -79,7 +84,10 @@ impl Target {
             Protocol::Http1Tls => b"http/1.1",
             Protocol::Http2Tls => b"h2",
         };
-        let tls = self.tls.as_ref().context("TLS needs an authority to trust")?;
+        let tls = self
+            .tls
+            .as_ref()
+            .context("TLS needs an authority to trust")?;
         Ok(Box::new(tls.connect(metered, &self.host, alpn).await?))
     }
 }
@@ -105,7 +113,11 @@ pub enum Connection {
 
 impl Connection {
     /// Gets a target, with one more header field perhaps, and reads the whole answer.
-    pub async fn get(&mut self, target: &str, field: Option<(&'static str, &str)>) -> Result<Answer> {
+    pub async fn get(
+        &mut self,
+        target: &str,
+        field: Option<(&'static str, &str)>,
+    ) -> Result<Answer> {
         match self {
             Self::Http1(connection) => connection.get(target, field).await,
             Self::Http2(connection) => connection.get(target, field).await,
@@ -211,5 +223,8 @@ pub async fn follow(
 /// What comes at a status that is no success.
 fn refused(target: &str, status: u16, body: &[u8]) -> anyhow::Error {
     let body = String::from_utf8_lossy(body);
-    anyhow::anyhow!("{target} was answered {status}: {}", body.chars().take(300).collect::<String>())
+    anyhow::anyhow!(
+        "{target} was answered {status}: {}",
+        body.chars().take(300).collect::<String>()
+    )
 }

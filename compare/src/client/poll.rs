@@ -35,12 +35,19 @@ pub async fn follow_long(
 ) -> Result<()> {
     let target = subscription.target("/v1/longpoll");
     // A first one that does not wait says where the channel stands.
-    let first = connection.get(&format!("{target}&wait=0&limit={LIMIT}"), None).await?;
+    let first = connection
+        .get(&format!("{target}&wait=0&limit={LIMIT}"), None)
+        .await?;
     let mut last = attach(&target, &first, meter, told)?;
-    let wait = subscription.wait.map_or(String::new(), |wait| format!("&wait={}", wait.as_secs_f64()));
+    let wait = subscription.wait.map_or(String::new(), |wait| {
+        format!("&wait={}", wait.as_secs_f64())
+    });
     while last.flow.is_continue() {
         let Place { epoch, offset } = &last.place;
-        let target = format!("/v1/longpoll?channel={}&cursor={epoch}.{offset}&limit={LIMIT}{wait}", subscription.channel);
+        let target = format!(
+            "/v1/longpoll?channel={}&cursor={epoch}.{offset}&limit={LIMIT}{wait}",
+            subscription.channel
+        );
         let answer = connection.get(&target, None).await?;
         last = read(&target, &answer, Instant::now(), meter, told)?;
     }
@@ -55,7 +62,9 @@ pub async fn follow_short(
     told: &mut impl Told,
 ) -> Result<()> {
     let target = subscription.target("/v1/poll");
-    let first = connection.get(&format!("{target}&limit={LIMIT}"), None).await?;
+    let first = connection
+        .get(&format!("{target}&limit={LIMIT}"), None)
+        .await?;
     let mut last = attach(&target, &first, meter, told)?;
     let mut next = Instant::now() + subscription.first_poll_after;
     // From here on the tag is the cursor, and an answer without news is 304.
@@ -67,7 +76,9 @@ pub async fn follow_short(
             next = (next + subscription.poll_interval).max(Instant::now());
         }
         let tag = format!("\"{}.{}\"", last.place.epoch, last.place.offset);
-        let answer = connection.get(&target, Some(("if-none-match", &tag))).await?;
+        let answer = connection
+            .get(&target, Some(("if-none-match", &tag)))
+            .await?;
         if answer.status == 304 {
             last.more = false;
         } else {
@@ -82,12 +93,20 @@ fn attach(target: &str, answer: &Answer, meter: &Meter, told: &mut impl Told) ->
     let at = Instant::now();
     meter.attached();
     let page = page_of(target, answer)?;
-    let (epoch, offset) = page.position().context("a cursor of one channel is epoch.offset")?;
+    let (epoch, offset) = page
+        .position()
+        .context("a cursor of one channel is epoch.offset")?;
     told.attached(epoch, offset - page.messages.len() as u64);
     tell(&page, at, meter, told)
 }
 
-fn read(target: &str, answer: &Answer, at: Instant, meter: &Meter, told: &mut impl Told) -> Result<Read> {
+fn read(
+    target: &str,
+    answer: &Answer,
+    at: Instant,
+    meter: &Meter,
+    told: &mut impl Told,
+) -> Result<Read> {
     tell(&page_of(target, answer)?, at, meter, told)
 }
 
@@ -96,12 +115,18 @@ fn page_of<'a>(target: &str, answer: &'a Answer) -> Result<Page<'a>> {
         return Err(refused(target, answer.status, &answer.body));
     }
     let page: Page<'a> = serde_json::from_slice(&answer.body)?;
-    ensure!(page.gap.is_none(), "messages were missed: {}", page.gap.map_or("", |gap| gap.get()));
+    ensure!(
+        page.gap.is_none(),
+        "messages were missed: {}",
+        page.gap.map_or("", |gap| gap.get())
+    );
     Ok(page)
 }
 
 fn tell(page: &Page<'_>, at: Instant, meter: &Meter, told: &mut impl Told) -> Result<Read> {
-    let (epoch, offset) = page.position().context("a cursor of one channel is epoch.offset")?;
+    let (epoch, offset) = page
+        .position()
+        .context("a cursor of one channel is epoch.offset")?;
     let mut flow = ControlFlow::Continue(());
     for message in &page.messages {
         meter.payload(message.payload().len());

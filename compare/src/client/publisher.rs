@@ -55,7 +55,10 @@ impl Publisher {
         let Connection::Http1(connection) = connection else {
             bail!("a publisher speaks HTTP/1.1");
         };
-        let stream = connection.upgrade("/v1/ws", false).await.context("the publisher")?;
+        let stream = connection
+            .upgrade("/v1/ws", false)
+            .await
+            .context("the publisher")?;
         let (io, received) = stream.into_parts();
         let (reader, writer) = split(io);
         let writer: Writer = Arc::new(tokio::sync::Mutex::new(writer));
@@ -80,11 +83,17 @@ impl Publisher {
         if let Some(failure) = &self.heard.borrow().failure {
             bail!("publishing failed: {failure}");
         }
-        let mut command = format!(r#"{{"action":"publish","channel":"{}","data":"#, self.channel).into_bytes();
+        let mut command = format!(
+            r#"{{"action":"publish","channel":"{}","data":"#,
+            self.channel
+        )
+        .into_bytes();
         command.extend_from_slice(payload);
         command.push(b'}');
         let mut writer = self.writer.lock().await;
-        writer.write_all(&client_frame(Opcode::Text, &command)).await?;
+        writer
+            .write_all(&client_frame(Opcode::Text, &command))
+            .await?;
         Ok(writer.flush().await?)
     }
 
@@ -92,7 +101,10 @@ impl Publisher {
     pub async fn answered(&mut self, count: u64) -> Result<()> {
         let enough = |heard: &Heard| heard.published >= count || heard.failure.is_some();
         let heard = tokio::time::timeout(ANSWER_MAX, self.heard.wait_for(enough)).await;
-        match &heard.context("the gateway did not answer the publisher")??.failure {
+        match &heard
+            .context("the gateway did not answer the publisher")??
+            .failure
+        {
             Some(failure) => bail!("publishing failed: {failure}"),
             None => Ok(()),
         }
@@ -125,7 +137,9 @@ async fn hear(
                 Opcode::Pong => {}
                 Opcode::Close => bail!("the gateway closed the WebSocket: {:?}", frame.payload),
                 Opcode::Text | Opcode::Continuation => {
-                    let Some(text) = assembly.add(frame)? else { continue };
+                    let Some(text) = assembly.add(frame)? else {
+                        continue;
+                    };
                     let answer: Answer = serde_json::from_slice(&text.text)?;
                     if matches!(&*answer.kind, "error" | "disconnect") {
                         bail!("{}", String::from_utf8_lossy(&text.text));

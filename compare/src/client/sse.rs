@@ -19,7 +19,10 @@ const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 fn take_event(received: &mut BytesMut, searched: &mut usize) -> Result<Option<bytes::Bytes>> {
     let from = searched.saturating_sub(1);
     let Some(at) = received[from..].windows(2).position(|pair| pair == b"\n\n") else {
-        ensure!(received.len() <= EVENT_BYTES_MAX, "an event of over {EVENT_BYTES_MAX} bytes");
+        ensure!(
+            received.len() <= EVENT_BYTES_MAX,
+            "an event of over {EVENT_BYTES_MAX} bytes"
+        );
         *searched = received.len();
         return Ok(None);
     };
@@ -47,7 +50,10 @@ pub async fn follow(
     let mut stream = connection.stream(&subscription.target("/v1/sse")).await?;
     let (mut received, mut searched) = (BytesMut::new(), 0);
     loop {
-        let bytes = stream.read().await?.context("the event stream ended without a farewell")?;
+        let bytes = stream
+            .read()
+            .await?
+            .context("the event stream ended without a farewell")?;
         let at = Instant::now();
         received.extend_from_slice(&bytes);
         while let Some(data) = take_event(&mut received, &mut searched)? {
@@ -89,7 +95,11 @@ mod tests {
                     found.push(data);
                 }
             }
-            assert_eq!(found, [&b"{\"a\":1}"[..], b"{}", b"{\"b\":2}"], "steps of {step}");
+            assert_eq!(
+                found,
+                [&b"{\"a\":1}"[..], b"{}", b"{\"b\":2}"],
+                "steps of {step}"
+            );
         }
     }
 }

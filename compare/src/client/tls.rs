@@ -27,7 +27,10 @@ impl Tls {
         for certificate in CertificateDer::pem_slice_iter(pem) {
             roots.add(certificate.context("a certificate that cannot be read")?)?;
         }
-        anyhow::ensure!(!roots.is_empty(), "there is no certificate among the authorities");
+        anyhow::ensure!(
+            !roots.is_empty(),
+            "there is no certificate among the authorities"
+        );
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -58,10 +61,17 @@ impl Tls {
 
     /// Encrypts a stream to `host`, a name or an address with or without a port.
     pub async fn connect<S: Io>(&self, stream: S, host: &str, alpn: &[u8]) -> Result<TlsStream<S>> {
-        let config = if alpn == b"h2" { &self.http2 } else { &self.http1 };
+        let config = if alpn == b"h2" {
+            &self.http2
+        } else {
+            &self.http1
+        };
         let name = name_of(host);
-        let name = ServerName::try_from(name.to_owned()).with_context(|| format!("{name} is no name of a server"))?;
-        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+        let name = ServerName::try_from(name.to_owned())
+            .with_context(|| format!("{name} is no name of a server"))?;
+        let stream = TlsConnector::from(Arc::clone(config))
+            .connect(name, stream)
+            .await;
         let stream = stream.context("the TLS handshake failed")?;
         anyhow::ensure!(
             alpn != b"h2" || stream.get_ref().1.alpn_protocol() == Some(alpn),
@@ -85,7 +95,11 @@ mod tests {
 
     #[test]
     fn a_port_is_no_part_of_a_name() {
-        for (host, name) in [("a.example:8443", "a.example"), ("127.0.0.1", "127.0.0.1"), ("[::1]:80", "::1")] {
+        for (host, name) in [
+            ("a.example:8443", "a.example"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("[::1]:80", "::1"),
+        ] {
             assert_eq!(name_of(host), name);
         }
     }

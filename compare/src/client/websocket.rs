@@ -43,9 +43,15 @@ impl Opcode {
     }
 
     fn of(bits: u8) -> Option<Self> {
-        [Self::Continuation, Self::Text, Self::Close, Self::Ping, Self::Pong]
-            .into_iter()
-            .find(|opcode| opcode.bits() == bits)
+        [
+            Self::Continuation,
+            Self::Text,
+            Self::Close,
+            Self::Ping,
+            Self::Pong,
+        ]
+        .into_iter()
+        .find(|opcode| opcode.bits() == bits)
     }
 }
 
@@ -74,12 +80,20 @@ pub fn take_frame(received: &mut BytesMut) -> Result<Option<Frame>> {
         126 => (4, u64::from(u16::from_be_bytes([received[2], received[3]]))),
         127 => match received.get(2..10) {
             // The range has eight bytes.
-            Some(bytes) => (10, bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))),
+            Some(bytes) => (
+                10,
+                bytes
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+            ),
             None => return Ok(None),
         },
         short => (2, u64::from(short)),
     };
-    ensure!(length <= MESSAGE_BYTES_MAX as u64, "a frame of {length} bytes");
+    ensure!(
+        length <= MESSAGE_BYTES_MAX as u64,
+        "a frame of {length} bytes"
+    );
     let end = head + length as usize;
     if received.len() < end {
         return Ok(None);
@@ -112,7 +126,12 @@ pub fn client_frame(opcode: Opcode, payload: &[u8]) -> Bytes {
         }
     }
     frame.extend_from_slice(&mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame.extend(
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
     frame.into()
 }
 
@@ -157,14 +176,21 @@ impl Assembly {
                 }));
             }
         }
-        ensure!(self.partial.len() + frame.payload.len() <= MESSAGE_BYTES_MAX, "a message of too many fragments");
+        ensure!(
+            self.partial.len() + frame.payload.len() <= MESSAGE_BYTES_MAX,
+            "a message of too many fragments"
+        );
         self.partial.extend_from_slice(&frame.payload);
         if !frame.is_last {
             return Ok(None);
         }
         let partial = std::mem::take(&mut self.partial);
         let wire_bytes = partial.len();
-        let text = if self.is_deflated { self.inflated(partial)? } else { partial };
+        let text = if self.is_deflated {
+            self.inflated(partial)?
+        } else {
+            partial
+        };
         Ok(Some(Text {
             text: text.into(),
             wire_bytes,
@@ -178,12 +204,16 @@ impl Assembly {
         let mut text = Vec::with_capacity(deflated.len() * 4);
         loop {
             let at = self.inflate.total_in() as usize;
-            self.inflate.decompress_vec(&deflated[at..], &mut text, FlushDecompress::Sync)?;
+            self.inflate
+                .decompress_vec(&deflated[at..], &mut text, FlushDecompress::Sync)?;
             let is_all_read = self.inflate.total_in() as usize == deflated.len();
             if is_all_read && text.len() < text.capacity() {
                 return Ok(text);
             }
-            ensure!(text.len() <= MESSAGE_BYTES_MAX, "a message inflates to over {MESSAGE_BYTES_MAX} bytes");
+            ensure!(
+                text.len() <= MESSAGE_BYTES_MAX,
+                "a message inflates to over {MESSAGE_BYTES_MAX} bytes"
+            );
             text.reserve(text.capacity().max(1024));
         }
     }
@@ -196,10 +226,15 @@ pub async fn follow(
     meter: &Arc<Meter>,
     told: &mut impl Told,
 ) -> Result<()> {
-    let mut stream = connection.upgrade(&subscription.target("/v1/ws"), subscription.deflate).await?;
+    let mut stream = connection
+        .upgrade(&subscription.target("/v1/ws"), subscription.deflate)
+        .await?;
     let (mut received, mut assembly) = (BytesMut::new(), Assembly::default());
     loop {
-        let bytes = stream.read().await?.context("the WebSocket ended without a farewell")?;
+        let bytes = stream
+            .read()
+            .await?
+            .context("the WebSocket ended without a farewell")?;
         let at = Instant::now();
         received.extend_from_slice(&bytes);
         while let Some(frame) = take_frame(&mut received)? {
@@ -208,7 +243,9 @@ pub async fn follow(
                 Opcode::Pong => {}
                 Opcode::Close => bail!("the gateway closed the WebSocket: {:?}", frame.payload),
                 Opcode::Text | Opcode::Continuation => {
-                    let Some(text) = assembly.add(frame)? else { continue };
+                    let Some(text) = assembly.add(frame)? else {
+                        continue;
+                    };
                     if tell(&text, at, meter, told)?.is_break() {
                         return Ok(());
                     }
@@ -222,7 +259,12 @@ async fn pong(stream: &mut Stream, payload: &[u8]) -> Result<()> {
     stream.write(client_frame(Opcode::Pong, payload)).await
 }
 
-fn tell(text: &Text, at: Instant, meter: &Meter, told: &mut impl Told) -> Result<std::ops::ControlFlow<()>> {
+fn tell(
+    text: &Text,
+    at: Instant,
+    meter: &Meter,
+    told: &mut impl Told,
+) -> Result<std::ops::ControlFlow<()>> {
     match Event::read(&text.text)? {
         Event::Welcome(place) => {
             meter.attached();
@@ -233,7 +275,10 @@ fn tell(text: &Text, at: Instant, meter: &Meter, told: &mut impl Told) -> Result
             return Ok(told.message(at, &message));
         }
         Event::Other => {}
-        Event::Bad(kind) => bail!("the gateway sent {kind}: {}", String::from_utf8_lossy(&text.text)),
+        Event::Bad(kind) => bail!(
+            "the gateway sent {kind}: {}",
+            String::from_utf8_lossy(&text.text)
+        ),
     }
     Ok(std::ops::ControlFlow::Continue(()))
 }
@@ -275,9 +320,15 @@ mod tests {
             let frame = server_frame(0x81, &payload);
             let mut received = BytesMut::new();
             received.extend_from_slice(&frame[..frame.len() - 1]);
-            assert_eq!(take_frame(&mut received).expect("no error"), None, "{bytes} bytes, one is missing");
+            assert_eq!(
+                take_frame(&mut received).expect("no error"),
+                None,
+                "{bytes} bytes, one is missing"
+            );
             received.extend_from_slice(&frame[frame.len() - 1..]);
-            let taken = take_frame(&mut received).expect("no error").expect("a frame");
+            let taken = take_frame(&mut received)
+                .expect("no error")
+                .expect("a frame");
             assert_eq!((taken.opcode, taken.payload.len()), (Opcode::Text, bytes));
             assert!(received.is_empty());
         }
@@ -289,9 +340,13 @@ mod tests {
         let mut received = BytesMut::new();
         received.extend_from_slice(&server_frame(0x01, b"hel"));
         received.extend_from_slice(&server_frame(0x80, b"lo"));
-        let first = take_frame(&mut received).expect("no error").expect("a frame");
+        let first = take_frame(&mut received)
+            .expect("no error")
+            .expect("a frame");
         assert_eq!(assembly.add(first).expect("no error"), None);
-        let second = take_frame(&mut received).expect("no error").expect("a frame");
+        let second = take_frame(&mut received)
+            .expect("no error")
+            .expect("a frame");
         let text = assembly.add(second).expect("no error").expect("a message");
         assert_eq!((&text.text[..], text.wire_bytes), (&b"hello"[..], 5));
     }
@@ -303,7 +358,9 @@ mod tests {
         let mut assembly = Assembly::default();
         for _ in 0..2 {
             let mut received = BytesMut::from(&server_frame(0xc1, &deflated)[..]);
-            let frame = take_frame(&mut received).expect("no error").expect("a frame");
+            let frame = take_frame(&mut received)
+                .expect("no error")
+                .expect("a frame");
             let text = assembly.add(frame).expect("no error").expect("a message");
             assert_eq!((&text.text[..], text.wire_bytes), (&b"Hello"[..], 7));
         }
@@ -313,7 +370,11 @@ mod tests {
     fn a_client_masks_what_it_sends() {
         let frame = client_frame(Opcode::Pong, b"abc");
         assert_eq!(&frame[..2], [0x8a, 0x83]);
-        let unmasked: Vec<u8> = frame[6..].iter().zip(&frame[2..6]).map(|(byte, mask)| byte ^ mask).collect();
+        let unmasked: Vec<u8> = frame[6..]
+            .iter()
+            .zip(&frame[2..6])
+            .map(|(byte, mask)| byte ^ mask)
+            .collect();
         assert_eq!(unmasked, b"abc");
     }
 }

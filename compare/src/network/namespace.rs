@@ -41,17 +41,32 @@ pub struct Order {
 impl Namespace {
     /// Makes one that loses and delays as a cell's network says.
     pub async fn make(network: &Network) -> Result<Self> {
-        let Network::Loss { percent, one_way_ms } = network else {
+        let Network::Loss {
+            percent,
+            one_way_ms,
+        } = network
+        else {
             bail!("only losses need a namespace");
         };
-        let name = format!("everyway-compare-{}-{percent}-{one_way_ms}", std::process::id());
+        let name = format!(
+            "everyway-compare-{}-{percent}-{one_way_ms}",
+            std::process::id()
+        );
         tool("ip", &["netns", "add", &name]).await?;
         // From here on it is removed, whatever fails.
         let namespace = Self { name };
-        namespace.inside(&["ip", "link", "set", "lo", "mtu", MTU, "up"]).await?;
+        namespace
+            .inside(&["ip", "link", "set", "lo", "mtu", MTU, "up"])
+            .await?;
         let (loss, delay) = (format!("{percent}%"), format!("{one_way_ms}ms"));
-        let netem = ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "loss", &loss, "delay", &delay, "limit", QUEUE];
-        namespace.inside(&netem).await.context("the kernel has no netem (CONFIG_NET_SCH_NETEM)")?;
+        let netem = [
+            "tc", "qdisc", "add", "dev", "lo", "root", "netem", "loss", &loss, "delay", &delay,
+            "limit", QUEUE,
+        ];
+        namespace
+            .inside(&netem)
+            .await
+            .context("the kernel has no netem (CONFIG_NET_SCH_NETEM)")?;
         Ok(namespace)
     }
 
@@ -60,7 +75,12 @@ impl Namespace {
     }
 
     /// Makes one repeat inside, by this program. `cores` are those of the gateway and of the load.
-    pub async fn run(&self, executable: &Path, order: &Order, cores: Option<(usize, usize)>) -> Result<Outcome> {
+    pub async fn run(
+        &self,
+        executable: &Path,
+        order: &Order,
+        cores: Option<(usize, usize)>,
+    ) -> Result<Outcome> {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(executable);
         run_elsewhere(command, order, cores).await
@@ -68,26 +88,43 @@ impl Namespace {
 }
 
 /// One repeat in a process of its own, begun by `command`.
-pub async fn run_elsewhere(mut command: Command, order: &Order, cores: Option<(usize, usize)>) -> Result<Outcome> {
+pub async fn run_elsewhere(
+    mut command: Command,
+    order: &Order,
+    cores: Option<(usize, usize)>,
+) -> Result<Outcome> {
     command.arg("run");
     if let Some((server, load)) = cores {
         command.arg(format!("--cores={server},{load}"));
     }
-    command.process_group(0).kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .process_group(0)
+        .kill_on_drop(true)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let mut child = command.spawn()?;
     let mut stdin = child.stdin.take().context("its input is a pipe")?;
     stdin.write_all(&serde_json::to_vec(order)?).await?;
     drop(stdin);
     let output = child.wait_with_output().await?;
-    ensure!(output.status.success(), "the run inside ended with {}", output.status);
+    ensure!(
+        output.status.success(),
+        "the run inside ended with {}",
+        output.status
+    );
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let removed = std::process::Command::new("ip").args(["netns", "del", &self.name]).status();
+        let removed = std::process::Command::new("ip")
+            .args(["netns", "del", &self.name])
+            .status();
         if !removed.is_ok_and(|status| status.success()) {
-            eprintln!("compare: remove the namespace by hand: ip netns del {}", self.name);
+            eprintln!(
+                "compare: remove the namespace by hand: ip netns del {}",
+                self.name
+            );
         }
     }
 }
@@ -97,6 +134,11 @@ async fn tool(name: &str, arguments: &[&str]) -> Result<()> {
     let output = Command::new(name).args(arguments).output().await;
     let output = output.with_context(|| format!("`{name}` cannot be run: install iproute2"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`{name} {}` failed: {}", arguments.join(" "), said.trim());
+    ensure!(
+        output.status.success(),
+        "`{name} {}` failed: {}",
+        arguments.join(" "),
+        said.trim()
+    );
     Ok(())
 }

@@ -58,7 +58,11 @@ async fn connect(client: TcpStream, gateway: SocketAddr, link: Link, seed: u64) 
     let Ok(gateway) = TcpStream::connect(gateway).await else {
         return;
     };
-    if client.set_nodelay(true).and_then(|()| gateway.set_nodelay(true)).is_err() {
+    if client
+        .set_nodelay(true)
+        .and_then(|()| gateway.set_nodelay(true))
+        .is_err()
+    {
         return;
     }
     let (from_client, to_client) = client.into_split();

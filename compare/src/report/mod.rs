@@ -14,12 +14,16 @@ pub fn write(results: &Results, folder: &Path) -> anyhow::Result<()> {
 /// A plain table.
 pub fn terminal(results: &Results) -> String {
     let mut table = String::new();
-    let show = |figure: Option<Figure>| figure.map_or("-".to_owned(), |figure| format!("{:.2}", figure.median));
+    let show = |figure: Option<Figure>| {
+        figure.map_or("-".to_owned(), |figure| format!("{:.2}", figure.median))
+    };
     for cell in &results.cells {
         let figures = &cell.figures;
         let bytes = figures.bytes.map_or("-".to_owned(), |bytes| {
             let kinds = |kinds: crate::results::ByteKinds| {
-                [kinds.handshake, kinds.headers, kinds.framing, kinds.payload].map(|kind| format!("{:.0}", kind.median)).join("+")
+                [kinds.handshake, kinds.headers, kinds.framing, kinds.payload]
+                    .map(|kind| format!("{:.0}", kind.median))
+                    .join("+")
             };
             format!("{} up {} down", kinds(bytes.up), kinds(bytes.down))
         });

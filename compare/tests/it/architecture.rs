@@ -21,7 +21,9 @@ fn one_file_imports_the_gateway() {
     sources(&src, &mut files);
     let imports = |path: &Path| {
         let text = fs::read_to_string(path).expect("a source");
-        let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let mut code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
         code.any(|line| line.contains("everyway::"))
     };
     let importing: Vec<_> = files.iter().filter(|path| imports(path)).collect();

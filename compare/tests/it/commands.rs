@@ -16,7 +16,10 @@ const SOON: Duration = Duration::from_secs(60);
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_compare"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command
 }
 
@@ -45,14 +48,24 @@ fn interrupt(child: &Child) {
 #[test]
 fn ctrl_c_leaves_a_report_of_what_was_done() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut child = program().arg("--out").arg(folder.path()).args(["--quick"]).spawn().expect("it starts");
-    until("the first cell", || results(folder.path()).filter(|results| !results.cells.is_empty()));
+    let mut child = program()
+        .arg("--out")
+        .arg(folder.path())
+        .args(["--quick"])
+        .spawn()
+        .expect("it starts");
+    until("the first cell", || {
+        results(folder.path()).filter(|results| !results.cells.is_empty())
+    });
     interrupt(&child);
     let status = until("the program to end", || child.try_wait().expect("a child"));
     assert_eq!(status.code(), Some(130));
     let results = results(folder.path()).expect("results");
     assert!(!results.complete && !results.cells.is_empty());
-    assert!(folder.path().join("report.md").exists(), "there is a report");
+    assert!(
+        folder.path().join("report.md").exists(),
+        "there is a report"
+    );
 }
 
 #[test]
@@ -68,20 +81,38 @@ fn a_gateway_elsewhere_is_measured_where_it_is() {
     let ready: compare::gateway::Ready = serde_json::from_str(&line).expect("addresses");
     let folder = tempfile::tempdir().expect("a folder");
     let measuring = program()
-        .args(["--quick", "--only", "sse", "--rate", "20", "--subscribers", "2", "--network", "loopback,loss"])
+        .args([
+            "--quick",
+            "--only",
+            "sse",
+            "--rate",
+            "20",
+            "--subscribers",
+            "2",
+            "--network",
+            "loopback,loss",
+        ])
         .args(["--url", &format!("http://{}", ready.plain)])
         .arg("--out")
         .arg(folder.path())
         .status();
     drop(gateway.stdin.take());
-    assert!(gateway.wait().expect("a child").success(), "a gateway ends with its standard input");
+    assert!(
+        gateway.wait().expect("a child").success(),
+        "a gateway ends with its standard input"
+    );
     assert!(measuring.expect("it starts").success());
     let results = results(folder.path()).expect("results");
     assert!(results.complete && !results.gateway.watched);
     assert_eq!(results.cells.len(), 1);
     assert_eq!(results.cells[0].deliveries.lost, 0);
     assert!(results.cells[0].figures.server_cpu_us_per_message.is_none());
-    assert_eq!(results.skipped.len(), 1, "there is no loss elsewhere: {:?}", results.skipped);
+    assert_eq!(
+        results.skipped.len(),
+        1,
+        "there is no loss elsewhere: {:?}",
+        results.skipped
+    );
 }
 
 /// How a run is made in a network namespace, without the namespace.
@@ -109,9 +140,16 @@ fn a_repeat_can_be_made_by_another_process() {
         seed: 3,
     };
     let mut child = program();
-    let mut child = child.arg("run").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut child = child
+        .arg("run")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(&serde_json::to_vec(&order).expect("JSON")).expect("it reads");
+    stdin
+        .write_all(&serde_json::to_vec(&order).expect("JSON"))
+        .expect("it reads");
     drop(stdin);
     let output = child.wait_with_output().expect("a child");
     let outcome: Outcome = serde_json::from_slice(&output.stdout).expect("an outcome");
@@ -121,7 +159,10 @@ fn a_repeat_can_be_made_by_another_process() {
 
 #[test]
 fn a_bad_choice_is_refused_with_what_is_possible() {
-    let output = Command::new(env!("CARGO_BIN_EXE_compare")).args(["--only", "carrier-pigeon"]).output().expect("it starts");
+    let output = Command::new(env!("CARGO_BIN_EXE_compare"))
+        .args(["--only", "carrier-pigeon"])
+        .output()
+        .expect("it starts");
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("longpoll"), "{said}");

@@ -133,7 +133,13 @@ impl Rig for Mock {
         self.published += 1;
         advance((self.behaviour.held_up)(number)).await;
         let at = Instant::now() + (self.behaviour.latency)(number);
-        for (index, reader) in self.readers.lock().expect("no panic").iter_mut().enumerate() {
+        for (index, reader) in self
+            .readers
+            .lock()
+            .expect("no panic")
+            .iter_mut()
+            .enumerate()
+        {
             reader.meet((self.behaviour.fate)(number, index), at, &payload);
             self.delivered += 1;
         }

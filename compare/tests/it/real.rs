@@ -118,23 +118,63 @@ async fn measured(cells: Vec<Cell>) -> Vec<CellResult> {
 fn check(result: &CellResult) {
     let (cell, deliveries) = (&result.cell, result.deliveries);
     assert_eq!(deliveries.expected, 20 * 3, "{cell:?}");
-    assert_eq!(deliveries.delivered, deliveries.expected, "{cell:?}: {:?}", result.warnings);
-    assert_eq!((deliveries.repeated, deliveries.out_of_order, deliveries.corrupted), (0, 0, 0), "{cell:?}");
+    assert_eq!(
+        deliveries.delivered, deliveries.expected,
+        "{cell:?}: {:?}",
+        result.warnings
+    );
+    assert_eq!(
+        (
+            deliveries.repeated,
+            deliveries.out_of_order,
+            deliveries.corrupted
+        ),
+        (0, 0, 0),
+        "{cell:?}"
+    );
     let bytes = result.figures.bytes.expect("bytes");
     if !cell.deflate {
         assert_eq!(bytes.down.payload.median, 1024.0, "{cell:?}");
     }
     assert_eq!(bytes.up.payload.median, 0.0, "{cell:?}");
-    assert!(bytes.down.handshake.median > 0.0 && bytes.down.framing.median > 0.0, "{cell:?}: {bytes:?}");
-    assert!(result.figures.cold_start_ms.is_some() && result.figures.resume_ms.is_some(), "{cell:?}");
-    let (requests, heads) = (result.figures.requests_per_message.expect("requests").median, bytes.up.headers.median);
+    assert!(
+        bytes.down.handshake.median > 0.0 && bytes.down.framing.median > 0.0,
+        "{cell:?}: {bytes:?}"
+    );
+    assert!(
+        result.figures.cold_start_ms.is_some() && result.figures.resume_ms.is_some(),
+        "{cell:?}"
+    );
+    let (requests, heads) = (
+        result
+            .figures
+            .requests_per_message
+            .expect("requests")
+            .median,
+        bytes.up.headers.median,
+    );
     let is_stream = matches!(cell.transport, Transport::WebSocket | Transport::Sse);
-    assert_eq!((requests == 0.0, heads == 0.0), (is_stream, is_stream), "{cell:?}: {requests} requests, {heads} bytes");
+    assert_eq!(
+        (requests == 0.0, heads == 0.0),
+        (is_stream, is_stream),
+        "{cell:?}: {requests} requests, {heads} bytes"
+    );
 }
 
 async fn over_all_transports(protocol: Protocol) {
-    let transports = [Transport::WebSocket, Transport::Sse, Transport::LongPoll, Transport::Poll];
-    for result in measured(transports.map(|transport| cell(transport, protocol)).to_vec()).await {
+    let transports = [
+        Transport::WebSocket,
+        Transport::Sse,
+        Transport::LongPoll,
+        Transport::Poll,
+    ];
+    for result in measured(
+        transports
+            .map(|transport| cell(transport, protocol))
+            .to_vec(),
+    )
+    .await
+    {
         check(&result);
     }
 }
@@ -156,13 +196,19 @@ async fn all_transports_over_http2() {
 
 #[tokio::test]
 async fn a_websocket_frame_has_the_bytes_that_rfc_6455_says() {
-    let result = measured(vec![cell(Transport::WebSocket, Protocol::Http1)]).await.remove(0);
+    let result = measured(vec![cell(Transport::WebSocket, Protocol::Http1)])
+        .await
+        .remove(0);
     let down = result.figures.bytes.expect("bytes").down;
     // {"type":"message","channel":"compare:…","offset":N,"time":…,"data":…} and a head of 4 bytes.
     let channel = "compare:3:0:0".len() as f64;
     let envelope = 65.0 + channel + 13.0;
     let off = down.framing.median - envelope - 4.0;
-    assert!((0.0..3.0).contains(&off), "{} bytes around the payload: {off} off", down.framing.median);
+    assert!(
+        (0.0..3.0).contains(&off),
+        "{} bytes around the payload: {off} off",
+        down.framing.median
+    );
     assert_eq!(down.headers.median, 0.0);
 }
 
@@ -179,7 +225,10 @@ async fn compression_makes_payloads_smaller_and_loses_none() {
     for result in measured(vec![deflated, over_http2]).await {
         check(&result);
         let payload = result.figures.bytes.expect("bytes").down.payload.median;
-        assert!((1.0..800.0).contains(&payload), "{payload} bytes of payload on the wire");
+        assert!(
+            (1.0..800.0).contains(&payload),
+            "{payload} bytes of payload on the wire"
+        );
     }
 }
 
@@ -196,9 +245,18 @@ async fn a_delay_is_in_every_figure_that_it_must_be_in() {
     let result = measured(vec![far]).await.remove(0);
     check(&result);
     let figures = result.figures;
-    assert!(figures.latency_p50_ms.expect("latency").median >= 40.0, "one way");
-    assert!(figures.cold_start_ms.expect("a start").median >= 160.0, "two round trips");
-    assert!(figures.resume_ms.expect("a return").median >= 160.0, "two round trips");
+    assert!(
+        figures.latency_p50_ms.expect("latency").median >= 40.0,
+        "one way"
+    );
+    assert!(
+        figures.cold_start_ms.expect("a start").median >= 160.0,
+        "two round trips"
+    );
+    assert!(
+        figures.resume_ms.expect("a return").median >= 160.0,
+        "two round trips"
+    );
 }
 
 #[tokio::test]
@@ -209,9 +267,15 @@ async fn idle_clients_have_heartbeats_and_nothing_else() {
     });
     for result in measured(cells.to_vec()).await {
         let figures = &result.figures;
-        assert!(figures.latency_p50_ms.is_none() && figures.bytes.is_none(), "nothing was published");
+        assert!(
+            figures.latency_p50_ms.is_none() && figures.bytes.is_none(),
+            "nothing was published"
+        );
         let wakeups = figures.wakeups_per_minute.expect("wake-ups").median;
-        assert!((1.2..=3.6).contains(&wakeups), "{wakeups} wake-ups a minute where one every 25 s is expected");
+        assert!(
+            (1.2..=3.6).contains(&wakeups),
+            "{wakeups} wake-ups a minute where one every 25 s is expected"
+        );
         assert!(figures.idle_bytes_per_hour.expect("bytes").median > 0.0);
     }
 }
@@ -221,10 +285,17 @@ async fn results_are_on_disk() {
     let folder = tempfile::tempdir().expect("a folder");
     let results = run_into(folder.path(), vec![cell(Transport::Sse, Protocol::Http1)]).await;
     let read = std::fs::read_to_string(folder.path().join("results.json")).expect("a file");
-    assert_eq!(serde_json::from_str::<Results>(&read).expect("results"), results);
+    assert_eq!(
+        serde_json::from_str::<Results>(&read).expect("results"),
+        results
+    );
     let csv = std::fs::read_to_string(folder.path().join("results.csv")).expect("a file");
     let mut lines = csv.lines();
     let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
-    assert!(names.starts_with("cell.transport,") && names.contains(",figures.bytes.down.payload.median,"), "{names}");
+    assert!(
+        names.starts_with("cell.transport,")
+            && names.contains(",figures.bytes.down.payload.median,"),
+        "{names}"
+    );
     assert!(values.starts_with("sse,h1,"), "{values}");
 }

@@ -10,7 +10,10 @@ use super::{real, truth};
 fn errors(results: &Value) -> Vec<String> {
     let schema: Value = serde_json::from_str(&schema::text()).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
-    validator.iter_errors(results).map(|error| format!("{}: {error}", error.instance_path())).collect()
+    validator
+        .iter_errors(results)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
 }
 
 fn json(results: &Results) -> Value {
@@ -20,7 +23,11 @@ fn json(results: &Results) -> Value {
 #[test]
 fn the_file_is_up_to_date() {
     let file = include_str!("../../schema.json");
-    assert_eq!(schema::text(), file, "cargo run -p compare -- schema > compare/schema.json");
+    assert_eq!(
+        schema::text(),
+        file,
+        "cargo run -p compare -- schema > compare/schema.json"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,7 +45,10 @@ async fn what_is_no_result_is_not_valid() {
     results["cells"] = "none".into();
     assert!(!errors(&results).is_empty());
     let mut results = json(&real::empty());
-    results.as_object_mut().expect("an object").remove("machine");
+    results
+        .as_object_mut()
+        .expect("an object")
+        .remove("machine");
     assert!(!errors(&results).is_empty());
 }
 

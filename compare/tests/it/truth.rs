@@ -36,7 +36,9 @@ pub async fn measured(behaviour: &Behaviour, repeats: usize) -> CellResult {
     let mut found = Found::nothing(cell.clone(), TIMING.measure);
     for _ in 0..repeats {
         let mut rig = Mock::new(behaviour.clone());
-        let outcome = run::once(&mut rig, &cell, "mock", &TIMING, SEED).await.expect("a mock does not fail");
+        let outcome = run::once(&mut rig, &cell, "mock", &TIMING, SEED)
+            .await
+            .expect("a mock does not fail");
         found.add(&outcome);
     }
     found.result().expect("a repeat")
@@ -44,7 +46,11 @@ pub async fn measured(behaviour: &Behaviour, repeats: usize) -> CellResult {
 
 fn median(figure: Option<Figure>) -> f64 {
     let figure = figure.expect("it was measured");
-    assert_eq!((figure.min, figure.max), (figure.median, figure.median), "all repeats are the same");
+    assert_eq!(
+        (figure.min, figure.max),
+        (figure.median, figure.median),
+        "all repeats are the same"
+    );
     figure.median
 }
 
@@ -62,9 +68,22 @@ async fn latencies_are_those_of_the_distribution() {
     assert_eq!(median(figures.latency_p99_ms), 99.0);
     assert_eq!(median(figures.latency_p999_ms), 100.0);
     assert_eq!(median(figures.latency_max_ms), 100.0);
-    assert_eq!(result.latencies.iter().map(|bucket| bucket.count).sum::<u64>(), 2 * 1000 * READERS as u64);
-    let to_10_ms = result.latencies.iter().filter(|bucket| bucket.up_to_ms <= 10.0);
-    assert_eq!(to_10_ms.map(|bucket| bucket.count).sum::<u64>(), 2 * 100 * READERS as u64);
+    assert_eq!(
+        result
+            .latencies
+            .iter()
+            .map(|bucket| bucket.count)
+            .sum::<u64>(),
+        2 * 1000 * READERS as u64
+    );
+    let to_10_ms = result
+        .latencies
+        .iter()
+        .filter(|bucket| bucket.up_to_ms <= 10.0);
+    assert_eq!(
+        to_10_ms.map(|bucket| bucket.count).sum::<u64>(),
+        2 * 100 * READERS as u64
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,10 +91,26 @@ async fn costs_are_those_of_the_mock() {
     let result = measured(&Behaviour::default(), 2).await;
     let figures = &result.figures;
     let bytes = figures.bytes.expect("bytes");
-    let kinds = [bytes.up.headers, bytes.up.framing, bytes.up.payload, bytes.down.headers, bytes.down.framing, bytes.down.payload];
-    assert_eq!(kinds.map(|kind| median(Some(kind))), [60.0, 30.0, 0.0, 100.0, 160.0, 40.0]);
-    assert_eq!(median(Some(bytes.up.handshake)), mock::HANDSHAKE_UP as f64 / 1000.0);
-    assert_eq!(median(Some(bytes.down.handshake)), mock::HANDSHAKE_DOWN as f64 / 1000.0);
+    let kinds = [
+        bytes.up.headers,
+        bytes.up.framing,
+        bytes.up.payload,
+        bytes.down.headers,
+        bytes.down.framing,
+        bytes.down.payload,
+    ];
+    assert_eq!(
+        kinds.map(|kind| median(Some(kind))),
+        [60.0, 30.0, 0.0, 100.0, 160.0, 40.0]
+    );
+    assert_eq!(
+        median(Some(bytes.up.handshake)),
+        mock::HANDSHAKE_UP as f64 / 1000.0
+    );
+    assert_eq!(
+        median(Some(bytes.down.handshake)),
+        mock::HANDSHAKE_DOWN as f64 / 1000.0
+    );
     assert_eq!(median(figures.packets_per_message), 2.0);
     assert_eq!(median(figures.requests_per_message), 1.0);
     assert_eq!(median(figures.connections_per_message), 0.001);
@@ -83,9 +118,16 @@ async fn costs_are_those_of_the_mock() {
     assert_eq!(median(figures.server_memory_kib_per_client), 3.0);
     assert_eq!(median(figures.achieved_per_s), 100.0);
     assert!((median(figures.load_cpu_share) - 0.1).abs() < 1e-6);
-    assert_eq!((median(figures.cold_start_ms), median(figures.resume_ms)), (8.0, 3.0));
+    assert_eq!(
+        (median(figures.cold_start_ms), median(figures.resume_ms)),
+        (8.0, 3.0)
+    );
     assert!(result.is_valid(), "{:?}", result.warnings);
-    assert!(result.expected.iter().all(|expected| !expected.differs), "{:#?}", result.expected);
+    assert!(
+        result.expected.iter().all(|expected| !expected.differs),
+        "{:#?}",
+        result.expected
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,13 +164,30 @@ async fn a_publisher_that_is_held_up_counts_as_latency() {
     };
     let result = measured(&behaviour, 1).await;
     // What should have gone out meanwhile went out when the publisher was free again.
-    let moments = pace::moments(Rate::Steady { per_s: 100.0 }, TIMING.warm_up + TIMING.measure, SEED);
+    let moments = pace::moments(
+        Rate::Steady { per_s: 100.0 },
+        TIMING.warm_up + TIMING.measure,
+        SEED,
+    );
     let free = moments[500] + Duration::from_millis(95);
-    let late = moments[501..].iter().filter(|moment| **moment + Duration::from_millis(1) < free);
+    let late = moments[501..]
+        .iter()
+        .filter(|moment| **moment + Duration::from_millis(1) < free);
     let late = 1 + late.count() as u64;
-    let above: u64 = result.latencies.iter().filter(|bucket| bucket.up_to_ms > 2.0).map(|bucket| bucket.count).sum();
-    assert_eq!(result.figures.latency_max_ms.expect("it was measured").max, 96.0);
-    assert!(late > 8 && above >= (late - 1) * READERS as u64, "{above} deliveries of {late} messages were late");
+    let above: u64 = result
+        .latencies
+        .iter()
+        .filter(|bucket| bucket.up_to_ms > 2.0)
+        .map(|bucket| bucket.count)
+        .sum();
+    assert_eq!(
+        result.figures.latency_max_ms.expect("it was measured").max,
+        96.0
+    );
+    assert!(
+        late > 8 && above >= (late - 1) * READERS as u64,
+        "{above} deliveries of {late} messages were late"
+    );
 }
 
 #[tokio::test(start_paused = true)]
