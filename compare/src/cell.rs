@@ -62,7 +62,7 @@ pub enum Protocol {
 pub enum Rate {
     /// Never, while connections are kept: what it costs to wait.
     Idle,
-    /// Evenly, so many in a second.
+    /// Evenly, so many in a second, each at a random moment of its share of the time.
     Steady {
         /// Messages in a second.
         per_s: f64,

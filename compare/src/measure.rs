@@ -288,7 +288,9 @@ fn add(sum: &mut Deliveries, more: &Deliveries) {
 fn buckets(latency_us: &Histogram<u64>) -> Vec<LatencyBucket> {
     let mut buckets: Vec<LatencyBucket> = Vec::new();
     for value in latency_us.iter_recorded() {
-        let up_to_ms = bucket_end_ms(value.value_iterated_to() as f64 / 1000.0);
+        // What is kept stands for a few values: the least of them, or 10 ms would be above 10 ms.
+        let least = latency_us.lowest_equivalent(value.value_iterated_to());
+        let up_to_ms = bucket_end_ms(least as f64 / 1000.0);
         let count = value.count_at_value();
         match buckets.last_mut() {
             Some(last) if last.up_to_ms == up_to_ms => last.count += count,

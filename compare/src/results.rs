@@ -160,11 +160,11 @@ pub struct Figures {
     pub resume_ms: Option<Figure>,
     /// Bytes on the wire for each delivered message, up and down.
     pub bytes: Option<Bytes>,
-    /// TCP segments with data for each delivered message, both ways.
+    /// TCP segments with data for each delivered message, both ways, as packets of 1,500 bytes would carry them.
     pub packets_per_message: Option<Figure>,
     /// HTTP requests for each delivered message.
     pub requests_per_message: Option<Figure>,
-    /// TCP connections opened for each delivered message.
+    /// TCP connections opened for each delivered message, those of the beginning included.
     pub connections_per_message: Option<Figure>,
     /// Bytes of a client in an hour in which nothing is published, both ways.
     pub idle_bytes_per_hour: Option<Figure>,
@@ -192,7 +192,8 @@ pub struct Bytes {
 /// Bytes by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ByteKinds {
-    /// To begin: TLS handshakes, HTTP upgrades, HTTP/2 prefaces.
+    /// To begin: all up to the moment when a client is attached, so TLS handshakes, HTTP/2 prefaces, the first request with
+    /// its answer, and `welcome`; of the whole run, for each message of the counted time.
     pub handshake: Figure,
     /// Heads of requests and answers.
     pub headers: Figure,

@@ -167,7 +167,7 @@ impl Rig for Mock {
     async fn starts(&mut self) -> Result<Starts> {
         let ms = |ms: &[u64]| ms.iter().copied().map(Duration::from_millis).collect();
         Ok(Starts {
-            cold: ms(&[9, 7, 8]),
+            cold: ms(&[5, 4, 3]),
             resume: ms(&[3, 2, 4]),
         })
     }

@@ -120,7 +120,7 @@ async fn costs_are_those_of_the_mock() {
     assert!((median(figures.load_cpu_share) - 0.1).abs() < 1e-6);
     assert_eq!(
         (median(figures.cold_start_ms), median(figures.resume_ms)),
-        (8.0, 3.0)
+        (4.0, 3.0)
     );
     assert!(result.is_valid(), "{:?}", result.warnings);
     assert!(
