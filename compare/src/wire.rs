@@ -27,6 +27,8 @@ use crate::run::{self, Desk, Outcome, Rig, Starts, Subscriber, Used};
 
 /// How many clients are asked how fast they start.
 const STARTERS: usize = 5;
+/// Memory comes in pages of 4 KiB: of fewer clients' shares nothing can be said.
+const MEMORY_SUBSCRIBERS_MIN: usize = 50;
 /// How long a subscriber may take to attach, and a new client to get its first message.
 const START_MAX: Duration = Duration::from_secs(30);
 /// In idle cells the gateway's heartbeats, and the waits of long polls, are closer together by this.
@@ -266,6 +268,9 @@ impl Rig for Wire {
     }
 
     fn memory(&self) -> Result<Option<u64>> {
+        if self.cell.subscribers < MEMORY_SUBSCRIBERS_MIN {
+            return Ok(None);
+        }
         self.process.as_ref().map(Process::memory).transpose()
     }
 

@@ -101,10 +101,10 @@ impl Reader {
             Fate::Corrupted => self.arrive(at, &Bytes::from_static(b"\"what is this\"")),
             Fate::AfterTheNext => self.held_back = Some(payload.clone()),
         }
-        if fate == Fate::Arrives {
-            if let Some(late) = self.held_back.take() {
-                self.arrive(at, &late);
-            }
+        if fate == Fate::Arrives
+            && let Some(late) = self.held_back.take()
+        {
+            self.arrive(at, &late);
         }
     }
 }

@@ -6,7 +6,7 @@ use compare::cell::{Cell, Network, Protocol, Rate, Transport};
 use compare::measure::Found;
 use compare::pace;
 use compare::results::{CellResult, Deliveries, Figure};
-use compare::run::{self, Timing};
+use compare::run::{self, COUNTED, Timing};
 
 use super::mock::{self, Behaviour, Fate, Mock};
 
@@ -143,7 +143,7 @@ async fn every_message_that_goes_wrong_is_seen() {
         ..Behaviour::default()
     };
     let result = measured(&behaviour, 1).await;
-    // Eleven messages end in 20, 30 and so on, of which one is in the warm-up; what is corrupted is lost, too.
+    // Of a hundred messages one is lost, one comes twice and so on; what is corrupted is lost, too.
     let expected = Deliveries {
         expected: 4000,
         delivered: 3980,
@@ -164,13 +164,10 @@ async fn a_publisher_that_is_held_up_counts_as_latency() {
     };
     let result = measured(&behaviour, 1).await;
     // What should have gone out meanwhile went out when the publisher was free again.
-    let moments = pace::moments(
-        Rate::Steady { per_s: 100.0 },
-        TIMING.warm_up + TIMING.measure,
-        SEED,
-    );
-    let free = moments[500] + Duration::from_millis(95);
-    let late = moments[501..]
+    // Message 500 is number 450 of those that count.
+    let moments = pace::moments(cell(100.0).rate, TIMING.measure, SEED ^ COUNTED);
+    let free = moments[450] + Duration::from_millis(95);
+    let late = moments[451..]
         .iter()
         .filter(|moment| **moment + Duration::from_millis(1) < free);
     let late = 1 + late.count() as u64;
