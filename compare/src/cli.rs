@@ -145,7 +145,6 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
             .as_millis() as u64,
         is_quiet: false,
     };
-    announce(&session);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -159,9 +158,6 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
         report::terminal(&results),
         folder.display()
     );
-    for skipped in &results.skipped {
-        eprintln!("skipped: {}: {}", skipped.what, skipped.why);
-    }
     if !results.complete {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
@@ -206,18 +202,6 @@ fn plan(args: &MeasureArgs) -> Plan {
         deflate: args.deflate,
     };
     Plan::new(depth, &choice)
-}
-
-fn announce(session: &Session) {
-    let plan = &session.plan;
-    let estimate =
-        humantime::format_duration(std::time::Duration::from_secs(plan.estimate().as_secs()));
-    eprintln!(
-        "{} cells, {} runs, about {estimate}. Ctrl-C leaves a report of what was done, in {}",
-        plan.cells.len(),
-        plan.runs(),
-        session.output.folder().display()
-    );
 }
 
 /// The first Ctrl-C; a second one ends the process as usual.

@@ -55,8 +55,8 @@ pub fn expectations(
     hold(figures.bytes.map(|bytes| bytes.down.payload), payload(cell));
     hold(figures.requests_per_message, requests(cell, &line));
     hold(figures.connections_per_message, connections(cell, measure));
-    hold(figures.wakeups_per_minute, wakeups(cell));
-    hold(figures.idle_bytes_per_hour, idle_bytes(cell));
+    hold(figures.wakeups_per_minute, wakeups(cell, measure));
+    hold(figures.idle_bytes_per_hour, idle_bytes(cell, measure));
     expected
 }
 
@@ -287,7 +287,7 @@ fn connections(cell: &Cell, measure: Duration) -> Option<Limits> {
     })
 }
 
-fn wakeups(cell: &Cell) -> Option<Limits> {
+fn wakeups(cell: &Cell, measure: Duration) -> Option<Limits> {
     if cell.rate != Rate::Idle {
         return None;
     }
@@ -309,13 +309,19 @@ fn wakeups(cell: &Cell) -> Option<Limits> {
         figure: "wakeups_per_minute",
         from: each,
         to: each + pings,
-        tolerance: each * 2.0 * COUNT_TOLERANCE,
+        tolerance: each * idle_tolerance(cell, measure),
         why: why.to_owned(),
     })
 }
 
+/// The window of a client may begin just before a beat, or end just after one: of many clients that evens out.
+fn idle_tolerance(cell: &Cell, measure: Duration) -> f64 {
+    // Beats are a second apart, see `wire.rs`, and so are most polls.
+    2.0 * COUNT_TOLERANCE + 1.0 / (measure.as_secs_f64() * cell.subscribers as f64).max(1.0)
+}
+
 /// Where the bytes of a beat are known: a ping of 2 bytes and a masked pong of 6 (RFC 6455), or an event in a chunk.
-fn idle_bytes(cell: &Cell) -> Option<Limits> {
+fn idle_bytes(cell: &Cell, measure: Duration) -> Option<Limits> {
     if cell.protocol != Protocol::Http1 {
         return None;
     }
@@ -329,7 +335,7 @@ fn idle_bytes(cell: &Cell) -> Option<Limits> {
         figure: "idle_bytes_per_hour",
         from: each,
         to: each,
-        tolerance: each * 2.0 * COUNT_TOLERANCE,
+        tolerance: each * idle_tolerance(cell, measure),
         why: why.to_owned(),
     })
 }
@@ -413,7 +419,7 @@ mod tests {
             rate: Rate::Idle,
             ..cell()
         };
-        let limits = idle_bytes(&cell).expect("it can be counted");
+        let limits = idle_bytes(&cell, Duration::from_secs(2)).expect("it can be counted");
         assert_eq!(limits.from, 1152.0);
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Deserialize;
 
-use crate::cell::{Cell, Network, Protocol, Rate};
+use crate::cell::{Cell, Network, Protocol, Rate, Transport};
 use crate::client::tls::Tls;
 use crate::client::{Connection, Target};
 use crate::gateway::Process;
@@ -18,7 +18,7 @@ use crate::machine;
 use crate::measure::Found;
 use crate::network::namespace::{Namespace, Order};
 use crate::output::Output;
-use crate::plan::{Plan, Planned};
+use crate::plan::{self, Plan, Planned};
 use crate::results::{CellResult, Gateway, Machine, Method, Results, SCHEMA_VERSION, Skipped};
 use crate::run::Outcome;
 use crate::wire::{self, Origin, Parts};
@@ -77,6 +77,7 @@ impl Session {
     /// Measures until all is done, or until `stop` ends. Results are on disk in both cases.
     pub async fn run(&self, stop: impl Future<Output = ()>) -> Result<Results> {
         let (cells, skipped) = self.feasible().await;
+        self.announce(&cells, &skipped);
         let mut progress = Progress::new(self, &cells, skipped);
         tokio::pin!(stop);
         let bar = self.bar(&cells);
@@ -91,6 +92,24 @@ impl Session {
         progress.results.complete = is_done;
         progress.save(&self.output)?;
         Ok(progress.results)
+    }
+
+    /// What is to come, and what is not.
+    fn announce(&self, cells: &[Planned], skipped: &[Skipped]) {
+        if self.is_quiet {
+            return;
+        }
+        for Skipped { what, why } in skipped {
+            eprintln!("skipped: {what}: {why}");
+        }
+        let runs: usize = cells.iter().map(|planned| planned.repeats).sum();
+        let estimate = Duration::from_secs(plan::estimate(cells).as_secs());
+        eprintln!(
+            "{} cells, {runs} runs, about {}. Ctrl-C leaves a report of what was done, in {}",
+            cells.len(),
+            humantime::format_duration(estimate),
+            self.output.folder().display()
+        );
     }
 
     async fn measure(
@@ -170,17 +189,19 @@ impl Session {
             .unwrap_or_default();
         let allowed = machine::allow_sockets(sockets);
         let no_losses = self.why_no_losses().await;
-        let (mut cells, mut skipped) = (Vec::new(), Vec::<Skipped>::new());
+        let (mut cells, mut left_out) = (Vec::new(), Vec::<(String, Vec<String>)>::new());
         for planned in &self.plan.cells {
-            match self.objection(&planned.cell, allowed, no_losses.as_deref()) {
-                None => cells.push(planned.clone()),
-                Some(why) => skipped.push(Skipped {
-                    what: label::of(&planned.cell),
-                    why,
-                }),
+            let Some(why) = self.objection(&planned.cell, allowed, no_losses.as_deref()) else {
+                cells.push(planned.clone());
+                continue;
+            };
+            let label = label::of(&planned.cell);
+            match left_out.iter_mut().find(|(reason, _)| *reason == why) {
+                Some((_, labels)) => labels.push(label),
+                None => left_out.push((why, vec![label])),
             }
         }
-        (cells, skipped)
+        (cells, left_out.into_iter().map(skipped).collect())
     }
 
     fn objection(&self, cell: &Cell, sockets_max: u64, no_losses: Option<&str>) -> Option<String> {
@@ -215,6 +236,13 @@ impl Session {
         let is_tls = cell.protocol != Protocol::Http1;
         if self.is_tls.is_some_and(|only| only != is_tls) {
             return Some("the gateway's address is of the other kind: give one with https for TLS, with http without".to_owned());
+        }
+        let is_elsewhere = matches!(self.origin, Origin::Url { .. });
+        if is_elsewhere && cell.rate == Rate::Idle && cell.transport != Transport::Poll {
+            return Some(
+                "heartbeats of a gateway elsewhere are 25 s apart, which a short cell does not see: leave out --url"
+                    .to_owned(),
+            );
         }
         no_losses.filter(|_| is_lossy(cell)).map(str::to_owned)
     }
@@ -285,10 +313,7 @@ impl Session {
     }
 
     fn bar(&self, cells: &[Planned]) -> ProgressBar {
-        let all: Duration = cells
-            .iter()
-            .map(|planned| planned.estimate() * planned.repeats as u32)
-            .sum();
+        let all = plan::estimate(cells);
         let target = if self.is_quiet {
             ProgressDrawTarget::hidden()
         } else {
@@ -369,6 +394,16 @@ impl Progress {
 
 fn is_lossy(cell: &Cell) -> bool {
     matches!(cell.network, Network::Loss { .. })
+}
+
+/// One line for all cells with the same reason: a matrix has many.
+fn skipped((why, labels): (String, Vec<String>)) -> Skipped {
+    let what = match &labels[..] {
+        [one] => one.clone(),
+        [first, ..] => format!("{} cells, the first of which is: {first}", labels.len()),
+        [] => String::new(),
+    };
+    Skipped { what, why }
 }
 
 /// Sockets on the side of the load: a proxy has two for each client.

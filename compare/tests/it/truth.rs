@@ -143,7 +143,8 @@ async fn every_message_that_goes_wrong_is_seen() {
         ..Behaviour::default()
     };
     let result = measured(&behaviour, 1).await;
-    // Of a hundred messages one is lost, one comes twice and so on; what is corrupted is lost, too.
+    // Ten of those that count never came and ten came corrupted, which is lost, too. The warm-up is checked as well, and
+    // has one more of each.
     let expected = Deliveries {
         expected: 4000,
         delivered: 3980,
