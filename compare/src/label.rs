@@ -124,9 +124,9 @@ pub fn subscribers(text: &str) -> Result<usize, String> {
     number(text, 1.0..=20_000.0).map(|count| count as usize)
 }
 
-/// An interval as `--interval` takes it.
+/// An interval as `--interval` takes it. Connections that are quiet for longer are closed by the gateway.
 pub fn interval(text: &str) -> Result<f64, String> {
-    number(text, 0.01..=3600.0)
+    number(text, 0.01..=60.0)
 }
 
 /// A network as `--network` takes it: `loopback`, `50ms` (with a tenth of it as jitter), `1mbit` (10 ms), or `loss` (1 %,
@@ -219,6 +219,7 @@ mod tests {
             })
         );
         assert_eq!((size("1KiB"), size("32")), (Ok(1024), Ok(32)));
+        assert!(interval("60").is_ok() && interval("61").is_err());
         assert!(size("5").is_err(), "a number and its check do not fit");
         assert!(rate("0").is_err() && rate("nan").is_err() && network("50").is_err());
         let expected = Network::Delay {

@@ -256,11 +256,7 @@ impl Plan {
         let planned = |cells: Vec<Cell>, repeats: usize| {
             let planned = cells.into_iter().map(move |cell| Planned {
                 timing: timing_of(&cell, depth, timing),
-                repeats: if cell.rate == Rate::Idle {
-                    idle_repeats(depth)
-                } else {
-                    repeats
-                },
+                repeats: repeats_of(&cell, depth, repeats),
                 cell,
             });
             planned.collect::<Vec<_>>()
@@ -409,7 +405,11 @@ fn timing_of(cell: &Cell, depth: Depth, usual: Timing) -> Timing {
     let least_s = match cell.rate {
         // Beats are a second apart in idle cells, see `wire.rs`; polls are apart by their interval.
         Rate::Idle => {
-            let beats = if depth == Depth::Quick { 1.0 } else { 2.0 };
+            let beats = if depth == Depth::Quick && cell.transport == Transport::Poll {
+                1.0
+            } else {
+                2.0
+            };
             beats * cell.poll_interval_s.unwrap_or(1.0).max(1.0)
         }
         Rate::Steady { per_s } => 2.0 / per_s,
@@ -433,11 +433,13 @@ fn timing_of(cell: &Cell, depth: Depth, usual: Timing) -> Timing {
     }
 }
 
-/// What is counted while nothing happens is the same each time.
-fn idle_repeats(depth: Depth) -> usize {
-    match depth {
-        Depth::Quick | Depth::Usual => 1,
-        Depth::Full => 2,
+/// What is counted while nothing happens is the same each time; and what a short poll takes is its interval's doing, so a
+/// quick look takes the time for something else.
+fn repeats_of(cell: &Cell, depth: Depth, usual: usize) -> usize {
+    match (depth, cell.rate, cell.transport) {
+        (Depth::Full, Rate::Idle, _) => 2,
+        (_, Rate::Idle, _) | (Depth::Quick, _, Transport::Poll) => 1,
+        _ => usual,
     }
 }
 
