@@ -1,0 +1,302 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::net::ToSocketAddrs as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Parser, Subcommand};
+
+use crate::cell::{Network, Rate};
+use crate::label::{self, Only};
+use crate::machine::{self, Placement};
+use crate::network::namespace::Order;
+use crate::output::Output;
+use crate::plan::{Choice, Depth, Plan};
+use crate::report;
+use crate::schema;
+use crate::serve::{self, ServeArgs};
+use crate::session::Session;
+use crate::wire::{self, Origin, Parts};
+
+/// Exit status of who was interrupted (128 and SIGINT).
+const EXIT_INTERRUPTED: u8 = 130;
+/// The authorities of a Debian system.
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Of everything that is drawn at random, unless another is given.
+const SEED: u64 = 20_261_125;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "compare",
+    about = "Measures what each transport of Everyway costs.",
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    measure: MeasureArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Be the gateway that is measured.
+    #[command(hide = true)]
+    Serve(ServeArgs),
+    /// Make one repeat, told on standard input: how runs are made in a network namespace.
+    #[command(hide = true)]
+    Run(RunArgs),
+    /// Print the JSON schema of results.json.
+    Schema,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The cores of the gateway and of the load.
+    #[arg(long, value_delimiter = ',', num_args = 2)]
+    cores: Vec<usize>,
+}
+
+#[derive(Debug, Args)]
+struct MeasureArgs {
+    /// The folder for report.html, report.md, results.json and results.csv [default: target/compare/TIME].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// A gateway that runs already, such as http://127.0.0.1:8080. Only measure what is yours.
+    #[arg(long)]
+    url: Option<String>,
+    /// The authorities to trust for an https URL, in PEM [default: those of the system].
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca: Option<PathBuf>,
+    /// A first look, in 30 seconds.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Everything that is varied, which takes many hours. Combine it with the options below.
+    #[arg(long)]
+    full: bool,
+    /// Transports and protocols: websocket, sse, longpoll, poll, h1, h1+tls, h2+tls.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = label::only)]
+    only: Vec<Only>,
+    /// Messages in a second, idle, bursts (64 every second), or bursts:SIZE:SECONDS.
+    #[arg(long, value_delimiter = ',', value_parser = label::rate)]
+    rate: Vec<Rate>,
+    /// How many subscribers.
+    #[arg(long, value_name = "COUNT", value_delimiter = ',', value_parser = label::subscribers)]
+    subscribers: Vec<usize>,
+    /// Bytes of a payload, such as 32 or 16KiB.
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = label::size)]
+    size: Vec<usize>,
+    /// Seconds between two short polls.
+    #[arg(long, value_name = "SECONDS", value_delimiter = ',', value_parser = label::interval)]
+    interval: Vec<f64>,
+    /// loopback, a delay one way such as 50ms, a rate such as 1mbit, or loss (1 %).
+    #[arg(long, value_delimiter = ',', value_parser = label::network)]
+    network: Vec<Network>,
+    /// WebSockets with compression, too.
+    #[arg(long)]
+    deflate: bool,
+    /// The seed of everything that is drawn at random.
+    #[arg(long, default_value_t = SEED)]
+    seed: u64,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::Serve(args)) => serve::run(&args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Schema) => {
+            print!("{}", schema::text());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Run(args)) => run_one(&args).map(|()| ExitCode::SUCCESS),
+        None => measure(&cli.measure),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("compare: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn measure(args: &MeasureArgs) -> Result<ExitCode> {
+    let mut machine = machine::describe();
+    // Before any thread is there, for it would stay where it was.
+    let placement = Placement::take()?;
+    machine.placement = placement.to_string();
+    let place = Place::of(args, placement)?;
+    // Removed with the folder when the run ends.
+    let certs = tempfile::tempdir()?;
+    let session = Session {
+        plan: plan(args),
+        origin: place.origin,
+        is_tls: place.is_tls,
+        ca: place.ca,
+        url: args.url.clone(),
+        output: Output::into(&args.out.clone().unwrap_or_else(default_folder))?,
+        certs: certs.path().to_owned(),
+        machine,
+        command: command(),
+        seed: args.seed,
+        began_ms: SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)?
+            .as_millis() as u64,
+        is_quiet: false,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let results = runtime.block_on(session.run(interrupted()))?;
+    let folder = session.output.folder();
+    report::write(&results, folder)?;
+    // Nobody may be there to read it: the files are.
+    let _ = write!(
+        std::io::stdout(),
+        "{}\n\n{}\n",
+        report::terminal(&results),
+        folder.display()
+    );
+    if !results.complete {
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    }
+    ensure!(!results.cells.is_empty(), "nothing was measured");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One repeat, whose outcome goes to standard output.
+fn run_one(args: &RunArgs) -> Result<()> {
+    let cores = match args.cores[..] {
+        [server, load] => Some((server, load)),
+        _ => None,
+    };
+    let placement = Placement::on(cores)?;
+    let order: Order = serde_json::from_reader(std::io::stdin())?;
+    let certs = tempfile::tempdir()?;
+    let parts = Parts {
+        origin: &own(placement)?,
+        certs: certs.path(),
+        ca: None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(wire::once(&parts, &order))?;
+    Ok(serde_json::to_writer(std::io::stdout(), &outcome)?)
+}
+
+fn plan(args: &MeasureArgs) -> Plan {
+    let depth = match (args.quick, args.full) {
+        (true, _) => Depth::Quick,
+        (_, true) => Depth::Full,
+        _ => Depth::Usual,
+    };
+    let choice = Choice {
+        only: args.only.clone(),
+        rates: args.rate.clone(),
+        sizes: args.size.clone(),
+        subscribers: args.subscribers.clone(),
+        intervals: args.interval.clone(),
+        networks: args.network.clone(),
+        deflate: args.deflate,
+    };
+    Plan::new(depth, &choice)
+}
+
+/// The first Ctrl-C; a second one ends the process as usual.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without it nobody can stop the run early, and it ends by itself.
+        std::future::pending::<()>().await;
+    }
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(EXIT_INTERRUPTED.into());
+        }
+    });
+}
+
+/// Where the gateway is, in parts.
+struct Place {
+    origin: Origin,
+    is_tls: Option<bool>,
+    ca: Option<Vec<u8>>,
+}
+
+impl Place {
+    fn of(args: &MeasureArgs, placement: Placement) -> Result<Self> {
+        let Some(url) = &args.url else {
+            return Ok(Self {
+                origin: own(placement)?,
+                is_tls: None,
+                ca: None,
+            });
+        };
+        let uri: http::Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => bail!("{url}: write http:// or https://"),
+        };
+        ensure!(
+            matches!(uri.path(), "/" | ""),
+            "{url}: write it without a path"
+        );
+        let authority = uri
+            .authority()
+            .with_context(|| format!("{url} names no host"))?;
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let name = authority.host().trim_matches(['[', ']']);
+        let mut addresses = (name, port)
+            .to_socket_addrs()
+            .with_context(|| format!("{name} is not found"))?;
+        let address = addresses
+            .next()
+            .with_context(|| format!("{name} has no address"))?;
+        let origin = Origin::Url {
+            address,
+            host: authority.as_str().to_owned(),
+        };
+        let ca = if is_tls {
+            Some(authorities(args)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            origin,
+            is_tls: Some(is_tls),
+            ca,
+        })
+    }
+}
+
+/// A gateway of our own: this executable once more.
+fn own(placement: Placement) -> Result<Origin> {
+    Ok(Origin::Own {
+        executable: std::env::current_exe()?,
+        placement,
+    })
+}
+
+fn authorities(args: &MeasureArgs) -> Result<Vec<u8>> {
+    let path = args.ca.clone().unwrap_or_else(|| SYSTEM_CA.into());
+    std::fs::read(&path)
+        .with_context(|| format!("{}: give the authorities to trust by --ca", path.display()))
+}
+
+fn default_folder() -> PathBuf {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    PathBuf::from("target/compare").join(now.replace(':', "-"))
+}
+
+/// What was typed, as it is typed again.
+fn command() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut command = "cargo run --release -p compare".to_owned();
+    if !arguments.is_empty() {
+        command.push_str(" -- ");
+        command.push_str(&arguments.join(" "));
+    }
+    command
+}

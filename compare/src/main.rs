@@ -1,0 +1,7 @@
+//! The command line of the comparison.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    compare::cli::main()
+}

@@ -1,0 +1,5 @@
+//! What lies between clients and gateway.
+
+pub mod link;
+pub mod namespace;
+pub mod proxy;

@@ -1,0 +1,104 @@
+//! What stays on disk. Each file is written under another name and then renamed, so nobody ever reads half of one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::results::Results;
+
+/// Where results go.
+#[derive(Debug, Clone)]
+pub struct Output {
+    folder: PathBuf,
+}
+
+impl Output {
+    /// Makes the folder.
+    pub fn into(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes `results.json` and `results.csv`.
+    pub fn write(&self, results: &Results) -> Result<()> {
+        let mut json = serde_json::to_string_pretty(results)?;
+        json.push('\n');
+        self.replace("results.json", json.as_bytes())?;
+        self.replace("results.csv", &csv(results)?)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let (path, new) = (
+            self.folder.join(name),
+            self.folder.join(format!(".{name}.new")),
+        );
+        fs::write(&new, bytes)
+            .and_then(|()| fs::rename(&new, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// One line for each cell, one column for each figure: its median, least and most. What was not measured is empty.
+pub fn csv(results: &Results) -> Result<Vec<u8>> {
+    let mut rows = Vec::new();
+    for cell in &results.cells {
+        let mut columns = Vec::new();
+        for (part, value) in [
+            ("cell", serde_json::to_value(&cell.cell)?),
+            ("repeats", serde_json::to_value(cell.repeats)?),
+            ("valid", serde_json::to_value(cell.is_valid())?),
+            ("deliveries", serde_json::to_value(cell.deliveries)?),
+            ("figures", serde_json::to_value(&cell.figures)?),
+        ] {
+            flatten(part, &value, &mut columns);
+        }
+        let codes: Vec<_> = cell
+            .warnings
+            .iter()
+            .map(|warning| warning.code.as_str())
+            .collect();
+        columns.push(("warnings".to_owned(), codes.join(" ")));
+        rows.push(columns);
+    }
+    // A figure that one cell has and another has not is a column all the same, in the order of its first cell.
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in rows.iter().flatten() {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(&names)?;
+    for row in &rows {
+        let value = |name: &&str| {
+            row.iter()
+                .find(|(column, _)| column == name)
+                .map_or("", |(_, value)| value)
+        };
+        writer.write_record(names.iter().map(value))?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+/// `{"a":{"b":1}}` is the column `a.b`.
+fn flatten(name: &str, value: &Value, columns: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            for (member, value) in members {
+                flatten(&format!("{name}.{member}"), value, columns);
+            }
+        }
+        Value::Null => columns.push((name.to_owned(), String::new())),
+        Value::String(text) => columns.push((name.to_owned(), text.clone())),
+        other => columns.push((name.to_owned(), other.to_string())),
+    }
+}

@@ -1,0 +1,169 @@
+//! The program as people run it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use compare::cell::{Cell, Network, Protocol, Rate, Transport};
+use compare::network::namespace::Order;
+use compare::results::Results;
+use compare::run::{Outcome, Timing};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take that should happen soon. Generous, because machines are shared.
+const SOON: Duration = Duration::from_secs(60);
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_compare"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn results(folder: &Path) -> Option<Results> {
+    let text = std::fs::read_to_string(folder.join("results.json")).ok()?;
+    Some(serde_json::from_str(&text).expect("a file is whole whenever it is read"))
+}
+
+/// Asks again and again; says what did not happen.
+fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < SOON, "hung for {SOON:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn interrupt(child: &Child) {
+    let pid = Pid::from_child(child);
+    kill_process(pid, Signal::INT).expect("it runs");
+}
+
+#[test]
+fn ctrl_c_leaves_a_report_of_what_was_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = program()
+        .arg("--out")
+        .arg(folder.path())
+        .args(["--quick"])
+        .spawn()
+        .expect("it starts");
+    until("the first cell", || {
+        results(folder.path()).filter(|results| !results.cells.is_empty())
+    });
+    interrupt(&child);
+    let status = until("the program to end", || child.try_wait().expect("a child"));
+    assert_eq!(status.code(), Some(130));
+    let results = results(folder.path()).expect("results");
+    assert!(!results.complete && !results.cells.is_empty());
+    assert!(
+        folder.path().join("report.md").exists(),
+        "there is a report"
+    );
+}
+
+#[test]
+fn a_gateway_elsewhere_is_measured_where_it_is() {
+    let certs = tempfile::tempdir().expect("a folder");
+    let mut gateway = program();
+    let mut gateway = gateway.arg("serve").arg("--certs").arg(certs.path());
+    gateway = gateway.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut gateway = gateway.spawn().expect("it starts");
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(gateway.stdout.take().expect("a pipe"));
+    std::io::BufRead::read_line(&mut stdout, &mut line).expect("a line");
+    let ready: compare::gateway::Ready = serde_json::from_str(&line).expect("addresses");
+    let folder = tempfile::tempdir().expect("a folder");
+    let measuring = program()
+        .args([
+            "--quick",
+            "--only",
+            "sse",
+            "--rate",
+            "20",
+            "--subscribers",
+            "2",
+            "--network",
+            "loopback,loss",
+        ])
+        .args(["--url", &format!("http://{}", ready.plain)])
+        .arg("--out")
+        .arg(folder.path())
+        .status();
+    drop(gateway.stdin.take());
+    assert!(
+        gateway.wait().expect("a child").success(),
+        "a gateway ends with its standard input"
+    );
+    assert!(measuring.expect("it starts").success());
+    let results = results(folder.path()).expect("results");
+    assert!(results.complete && !results.gateway.watched);
+    assert_eq!(results.cells.len(), 1);
+    assert_eq!(results.cells[0].deliveries.lost, 0);
+    assert!(results.cells[0].figures.server_cpu_us_per_message.is_none());
+    assert_eq!(
+        results.skipped.len(),
+        1,
+        "there is no loss elsewhere: {:?}",
+        results.skipped
+    );
+}
+
+/// How a run is made in a network namespace, without the namespace.
+#[test]
+fn a_repeat_can_be_made_by_another_process() {
+    let order = Order {
+        cell: Cell {
+            transport: Transport::WebSocket,
+            protocol: Protocol::Http1,
+            rate: Rate::Steady { per_s: 50.0 },
+            payload_bytes: 32,
+            subscribers: 2,
+            poll_interval_s: None,
+            deflate: false,
+            network: Network::Loss {
+                percent: 0.0,
+                one_way_ms: 0.0,
+            },
+        },
+        timing: Timing {
+            warm_up: Duration::from_millis(100),
+            measure: Duration::from_millis(400),
+        },
+        channel: "elsewhere".to_owned(),
+        seed: 3,
+    };
+    let mut child = program();
+    let mut child = child
+        .arg("run")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin
+        .write_all(&serde_json::to_vec(&order).expect("JSON"))
+        .expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("a child");
+    let outcome: Outcome = serde_json::from_slice(&output.stdout).expect("an outcome");
+    assert_eq!(outcome.delivered.deliveries.delivered, 40);
+    assert_eq!(outcome.delivered.latency_us.len(), 40);
+}
+
+#[test]
+fn a_bad_choice_is_refused_with_what_is_possible() {
+    let output = Command::new(env!("CARGO_BIN_EXE_compare"))
+        .args(["--only", "carrier-pigeon"])
+        .output()
+        .expect("it starts");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("longpoll"), "{said}");
+}
