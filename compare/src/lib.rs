@@ -2,4 +2,8 @@
 //! the gateway's code.
 
 pub mod cell;
+pub mod condition;
+pub mod metric;
+pub mod report;
 pub mod results;
+pub mod verdict;

@@ -1,0 +1,56 @@
+//! What people read: a page, a Markdown file, a table in the terminal, and one plot for a README.
+
+mod adjective;
+mod markdown;
+mod notes;
+mod page;
+mod plot;
+mod summary;
+mod terminal;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::results::Results;
+
+pub use terminal::terminal;
+
+/// Writes `report.html`, `report.md` and `latency-traffic.svg` into a folder that exists. Each is written beside its place and then
+/// moved there, so that a reader sees the whole of the old or the whole of the new. Without a figure to plot there is no
+/// plot, and one of an earlier run is removed.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn write(results: &Results, folder: &Path) -> anyhow::Result<()> {
+    replace(
+        &folder.join("report.html"),
+        &page::page(results).into_string(),
+    )?;
+    replace(&folder.join("report.md"), &markdown::markdown(results))?;
+    let plot = folder.join(markdown::PLOT);
+    match latency_traffic(results) {
+        Some(svg) => replace(&plot, &svg),
+        None if plot.exists() => {
+            std::fs::remove_file(&plot).with_context(|| format!("cannot remove {}", plot.display()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The plot that says most, as an SVG file of its own, legible on light and dark pages.
+pub fn latency_traffic(results: &Results) -> Option<String> {
+    let condition = crate::condition::Condition::reference(results)?;
+    let plot = plot::traffic::plot(results, &condition, 760.0, 420.0)?;
+    Some(plot.standalone())
+}
+
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    let beside = path.with_added_extension("new");
+    std::fs::write(&beside, text).with_context(|| format!("cannot write {}", beside.display()))?;
+    std::fs::rename(&beside, path)
+        .with_context(|| format!("cannot move {} into its place", path.display()))
+}

@@ -1,0 +1,140 @@
+//! The plots with their captions.
+
+use maud::{Markup, html};
+
+use crate::cell::{Network, Protocol};
+use crate::condition::Condition;
+use crate::metric::Metric;
+use crate::report::plot::cost::{self, Varied};
+use crate::report::plot::{Plot, bytes, percentiles, traffic};
+use crate::results::Results;
+
+/// Networks whose distributions are shown.
+const NETWORKS_MAX: usize = 4;
+
+/// All plots for which something was measured.
+pub fn figures(results: &Results) -> Markup {
+    let Some(reference) = Condition::reference(results) else {
+        return html! {};
+    };
+    let groups = [
+        group(
+            "traffic",
+            "Latency against traffic",
+            "Further down and to the left is better. A mark is a transport, its line reaches up to p99; dotted lines join the \
+             protocols.",
+            traffic::plot(results, &reference, 500.0, 400.0)
+                .into_iter()
+                .collect(),
+        ),
+        group(
+            "latency",
+            "How latency is distributed",
+            "How long the fastest half, 90 %, 99 % … of the deliveries took at most. The last steps of a line are single \
+             deliveries.",
+            distributions(results, &reference),
+        ),
+        group(
+            "bytes",
+            "What a message weighs on the wire",
+            "Bytes below TLS for each delivered message, to one scale; a handshake is spread over the messages of its \
+             connection.",
+            weights(results, &reference),
+        ),
+        group(
+            "cost",
+            "Cost against rate and subscribers",
+            "Medians with the spread of the repeats. Both axes are logarithmic.",
+            costs(results),
+        ),
+    ];
+    html! { @for group in groups { (group) } }
+}
+
+fn group(id: &str, name: &str, caption: &str, plots: Vec<Plot>) -> Markup {
+    html! {
+        @if !plots.is_empty() {
+            section id=(id) {
+                h2 { (name) }
+                p class="hint" { (caption) }
+                div class="plots" {
+                    @for (index, plot) in plots.iter().enumerate() {
+                        figure {
+                            figcaption { (plot.title) }
+                            (plot.inline(&format!("{id}-{index}")))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The reference condition's distributions, and those of the same work over other networks.
+fn distributions(results: &Results, reference: &Condition) -> Vec<Plot> {
+    let mut networks: Vec<Network> = vec![reference.network];
+    for condition in Condition::all_in(results) {
+        if !networks.contains(&condition.network) {
+            networks.push(condition.network);
+        }
+    }
+    let mut plots: Vec<Plot> = networks
+        .into_iter()
+        .filter_map(|network| percentiles::plot(results, &nearest(results, reference, network)?))
+        .collect();
+    plots.truncate(NETWORKS_MAX);
+    plots
+}
+
+/// The condition over a network that is most like the reference.
+fn nearest(results: &Results, reference: &Condition, network: Network) -> Option<Condition> {
+    let differences = |condition: &Condition| {
+        let differ = [
+            condition.protocol != reference.protocol,
+            condition.payload_bytes != reference.payload_bytes,
+            condition.subscribers != reference.subscribers,
+            condition.rate != reference.rate,
+        ];
+        let uncovered = 4 - condition.transports_covered(results);
+        (
+            uncovered,
+            differ.into_iter().filter(|differs| *differs).count(),
+        )
+    };
+    let mut conditions = Condition::all_in(results);
+    conditions.retain(|condition| condition.network == network && condition.rate.per_s() > 0.0);
+    conditions.into_iter().min_by_key(differences)
+}
+
+fn weights(results: &Results, reference: &Condition) -> Vec<Plot> {
+    let conditions =
+        [Protocol::Http1, Protocol::Http1Tls, Protocol::Http2Tls].map(|protocol| Condition {
+            protocol,
+            ..*reference
+        });
+    let longest = conditions
+        .iter()
+        .map(|condition| bytes::largest(results, condition))
+        .fold(0.0, f64::max);
+    conditions
+        .iter()
+        .filter_map(|condition| bytes::plot(results, condition, longest))
+        .collect()
+}
+
+fn costs(results: &Results) -> Vec<Plot> {
+    let wanted = [
+        (Metric::Cpu, Varied::Rate),
+        (Metric::Cpu, Varied::Subscribers),
+        (Metric::Memory, Varied::Rate),
+        (Metric::Memory, Varied::Subscribers),
+        (Metric::P99, Varied::Rate),
+        (Metric::P99, Varied::Subscribers),
+        (Metric::Bytes, Varied::Rate),
+        (Metric::Bytes, Varied::Payload),
+    ];
+    wanted
+        .into_iter()
+        .filter_map(|(metric, varied)| cost::plot(results, metric, varied))
+        .collect()
+}

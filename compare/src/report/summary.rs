@@ -1,0 +1,95 @@
+//! The summary: one condition, a row for each transport, the least of each column marked.
+
+use crate::condition::{Choice, Condition, at_rest};
+use crate::metric::Metric;
+use crate::results::{CellResult, Figure, Results};
+
+/// The columns of the summary. What was measured of nobody is left out.
+pub const COLUMNS: [Metric; 10] = [
+    Metric::P50,
+    Metric::P99,
+    Metric::P999,
+    Metric::BytesDown,
+    Metric::BytesUp,
+    Metric::Requests,
+    Metric::IdleBytes,
+    Metric::WakeUps,
+    Metric::Cpu,
+    Metric::Memory,
+];
+
+/// A table of figures.
+#[derive(Debug, Clone)]
+pub struct Summary<'a> {
+    /// Under which condition.
+    pub condition: Condition,
+    /// The columns in which something was measured.
+    pub columns: Vec<Metric>,
+    /// The rows, in the order of the transports.
+    pub rows: Vec<Row<'a>>,
+}
+
+/// A row.
+#[derive(Debug, Clone)]
+pub struct Row<'a> {
+    /// What was measured.
+    pub choice: Choice,
+    /// The cell.
+    pub cell: &'a CellResult,
+    /// A figure for each column.
+    pub figures: Vec<Option<Ranked>>,
+}
+
+/// A figure that may be the least of its column.
+#[derive(Debug, Clone, Copy)]
+pub struct Ranked {
+    /// The figure.
+    pub figure: Figure,
+    /// Whether no valid row has less. Never so in an invalid row.
+    pub is_least: bool,
+}
+
+/// The summary of a run; absent if it has no cells.
+pub fn summary(results: &Results) -> Option<Summary<'_>> {
+    let condition = Condition::reference(results)?;
+    let cells = condition.cells(results);
+    let figure = |cell: &CellResult, metric: Metric| match metric {
+        Metric::IdleBytes | Metric::WakeUps => {
+            at_rest(results, cell, metric).or_else(|| metric.of(cell))
+        }
+        _ => metric.of(cell),
+    };
+    let is_measured = |metric: &Metric| cells.iter().any(|cell| figure(cell, *metric).is_some());
+    let columns: Vec<Metric> = COLUMNS.into_iter().filter(is_measured).collect();
+    let least: Vec<f64> = columns
+        .iter()
+        .map(|&metric| {
+            let valid = cells.iter().filter(|cell| cell.is_valid());
+            let figures = valid.filter_map(|cell| figure(cell, metric));
+            figures
+                .map(|figure| figure.median)
+                .fold(f64::INFINITY, f64::min)
+        })
+        .collect();
+    let rows = cells
+        .iter()
+        .map(|&cell| Row {
+            choice: Choice::of(&cell.cell),
+            cell,
+            figures: columns
+                .iter()
+                .zip(&least)
+                .map(|(&metric, least)| {
+                    let figure = figure(cell, metric)?;
+                    let is_least = cell.is_valid() && figure.median <= *least;
+                    Some(Ranked { figure, is_least })
+                })
+                .collect(),
+        })
+        .collect();
+    Some(Summary {
+        condition,
+        columns,
+        rows,
+    })
+}
