@@ -47,7 +47,7 @@ pub enum Answer {
 }
 
 /// Who came second.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunnerUp {
     /// What it is.
     pub choice: Choice,
@@ -55,6 +55,21 @@ pub struct RunnerUp {
     pub ratio: f64,
     /// Whether the difference is too small, or the spread too large, to call one of them better.
     pub level: bool,
+    /// What the ratio is made of, the most decisive first, without what made no difference.
+    pub decided: Vec<Decisive>,
+}
+
+/// A figure's part in a ratio.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decisive {
+    /// The figure.
+    pub metric: Metric,
+    /// That of the first, not below the weight's floor.
+    pub first: f64,
+    /// That of the runner-up.
+    pub second: f64,
+    /// What the ratio is multiplied by for it; below 1 it speaks for the runner-up.
+    pub factor: f64,
 }
 
 /// A transport that was considered.
@@ -207,7 +222,7 @@ fn standing(
 ) -> Standing {
     use crate::report::text::with_unit;
     if case.must_send && !cell.cell.transport.sends() {
-        return Standing::Out("clients cannot send over it".to_owned());
+        return Standing::Out("clients must send over it and cannot".to_owned());
     }
     if let Some(warning) = cell.warnings.iter().find(|warning| warning.invalidates) {
         return Standing::Unknown(format!("its cell is invalid: {}", warning.message));
@@ -337,7 +352,28 @@ fn answer(weights: &[Weight], contenders: &[Contender]) -> Answer {
             choice: other.choice,
             ratio,
             level: ratio < LEVEL || theirs.min <= cost.max,
+            decided: decided(weights, first, other),
         })
     });
     Answer::Take { runner_up }
+}
+
+/// How the ratio of two costs comes about.
+fn decided(weights: &[Weight], first: &Contender, second: &Contender) -> Vec<Decisive> {
+    let whole: f64 = weights.iter().map(|weight| weight.weight).sum();
+    let mut decided: Vec<Decisive> = weights
+        .iter()
+        .filter_map(|weight| {
+            let (first, second) = (first.value(weight)?.median, second.value(weight)?.median);
+            Some(Decisive {
+                metric: weight.metric,
+                first,
+                second,
+                factor: (second / first).powf(weight.weight / whole),
+            })
+        })
+        .filter(|decisive| decisive.factor.ln().abs() > 0.01)
+        .collect();
+    decided.sort_by(|a, b| b.factor.ln().abs().total_cmp(&a.factor.ln().abs()));
+    decided
 }

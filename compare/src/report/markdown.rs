@@ -23,6 +23,7 @@ pub fn markdown(results: &Results) -> String {
     );
     match summary(results) {
         Some(summary) => {
+            parts.push(format!("In short, {}.", notes::in_short(&summary)));
             parts.push(figures(&summary));
             if super::latency_traffic(results).is_some() {
                 parts.push(format!(
@@ -101,22 +102,17 @@ fn verdicts(results: &Results) -> String {
     let mut lines = vec![
         "## Which transport for which case".to_owned(),
         String::new(),
-        "| case | take | why |".to_owned(),
-        "|---|---|---|".to_owned(),
+        "| case | take | then | what decided |".to_owned(),
+        "|---|---|---|---|".to_owned(),
     ];
     for verdict in verdict::all(results) {
-        let mut why = escaped(&notes::lead(&verdict));
-        let decided = verdict
-            .contenders
-            .first()
-            .filter(|first| first.cost().is_some());
-        if let Some(first) = decided {
-            why = format!("{}; {why}", notes::deciding(first));
-        }
+        let lead = escaped(&notes::lead(&verdict));
+        let decided = notes::decided(&verdict).unwrap_or_default();
         lines.push(line([
             verdict.case.name.to_owned(),
             notes::pick(&verdict),
-            why,
+            lead,
+            decided,
         ]));
     }
     lines.join("\n")
@@ -209,16 +205,17 @@ fn expectations(results: &Results) -> Option<String> {
 fn doubts(results: &Results) -> Option<String> {
     let mut lines: Vec<String> = notes::warnings(results)
         .iter()
-        .map(|(cell, code, message, invalidates)| {
-            let kind = if *invalidates {
-                " makes it invalid"
+        .map(|warning| {
+            let kind = if warning.invalidates {
+                "makes it invalid"
             } else {
-                ""
+                "casts doubt"
             };
+            let code = escaped(warning.code);
             format!(
-                "- {cell}: {} (`{}`{kind})",
-                escaped(message),
-                code.replace('`', "")
+                "- {}: {} ({code}: {kind})",
+                warning.cell,
+                escaped(warning.message)
             )
         })
         .collect();

@@ -2,9 +2,10 @@
 
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
+use crate::report::summary::Summary;
 use crate::report::text;
 use crate::results::{CellResult, Expectation, Results};
-use crate::verdict::{Answer, Contender, RunnerUp, Verdict};
+use crate::verdict::{Answer, Contender, Decisive, Standing, Verdict};
 
 /// How a cell's figures come about, for whoever reads a table of them.
 pub const FIGURES: &str = "Figures are medians of the repeats, with the smallest and the largest below. Latency counts from the moment \
@@ -55,28 +56,70 @@ pub fn pick(verdict: &Verdict) -> String {
     }
 }
 
-/// Why: who came second and by how much, or what is missing.
+/// Who came second and by how much, or what is missing.
 pub fn lead(verdict: &Verdict) -> String {
     match &verdict.answer {
         Answer::Take {
-            runner_up:
-                Some(RunnerUp {
-                    choice,
-                    ratio,
-                    level,
-                }),
+            runner_up: Some(second),
         } => {
-            let ending = if *level { ": level" } else { "" };
+            let ratio = text::number(second.ratio);
+            let standing = if second.level { ", which is level" } else { "" };
             format!(
-                "then {} at {} × the cost{ending}",
-                text::choice(choice),
-                text::number(*ratio)
+                "{} at {ratio} × the cost{standing}",
+                text::choice(&second.choice)
             )
         }
-        Answer::Take { runner_up: None } => "no other holds what must hold".to_owned(),
-        Answer::Nobody => "none that was measured holds what must hold".to_owned(),
+        Answer::Take { runner_up: None } => format!(
+            "no other holds what must hold: {}",
+            outs(&verdict.contenders)
+        ),
+        Answer::Nobody => outs(&verdict.contenders),
         Answer::CannotSay(why) => why.clone(),
     }
+}
+
+/// Who is out, by reason.
+fn outs(contenders: &[Contender]) -> String {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for contender in contenders {
+        let Standing::Out(why) = &contender.standing else {
+            continue;
+        };
+        let name = text::choice(&contender.choice);
+        match reasons.iter_mut().find(|(reason, _)| reason == why) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((why, vec![name])),
+        }
+    }
+    let said: Vec<String> = reasons
+        .into_iter()
+        .map(|(why, names)| format!("{why} ({})", names.join("; ")))
+        .collect();
+    said.join("; ")
+}
+
+/// The figures that decided: against the runner-up, or those of the first alone.
+pub fn decided(verdict: &Verdict) -> Option<String> {
+    let first = verdict.contenders.first()?;
+    match &verdict.answer {
+        Answer::Take {
+            runner_up: Some(second),
+        } => {
+            let figures: Vec<String> = second.decided.iter().map(against).collect();
+            Some(figures.join("; "))
+        }
+        Answer::Take { runner_up: None } => Some(deciding(first)),
+        Answer::Nobody | Answer::CannotSay(_) => None,
+    }
+}
+
+fn against(decisive: &Decisive) -> String {
+    let metric = decisive.metric;
+    let (first, second) = (
+        text::with_unit(metric, decisive.first),
+        text::with_unit(metric, decisive.second),
+    );
+    format!("{} {first} against {second}", metric.name())
 }
 
 /// The figures that decided about a contender.
@@ -99,7 +142,7 @@ pub fn deciding(contender: &Contender) -> String {
 pub fn expectation(expectation: &Expectation) -> (String, String, String) {
     let metric = Metric::by_field(&expectation.figure);
     let name = metric.map_or_else(
-        || expectation.figure.replace('_', " "),
+        || expectation.figure.replace(['_', '.'], " "),
         |metric| metric.name().to_owned(),
     );
     let value = |value: f64| {
@@ -117,26 +160,31 @@ pub fn expectation(expectation: &Expectation) -> (String, String, String) {
     (name, range, value(expectation.measured))
 }
 
-/// Every warning of every cell with the cell's name and whether it makes it invalid, the latter first.
-pub fn warnings(results: &Results) -> Vec<(String, &str, &str, bool)> {
-    let mut all: Vec<_> = results
-        .cells
-        .iter()
-        .flat_map(|cell| {
-            let of_cell =
-                move |warning: &'_ crate::results::Warning| (cell_name(cell), warning.invalidates);
-            cell.warnings.iter().map(move |warning| {
-                let (name, invalidates) = of_cell(warning);
-                (
-                    name,
-                    warning.code.as_str(),
-                    warning.message.as_str(),
-                    invalidates,
-                )
-            })
-        })
-        .collect();
-    all.sort_by_key(|(.., invalidates)| !invalidates);
+/// A warning with the cell it is about.
+#[derive(Debug, Clone)]
+pub struct CellWarning<'a> {
+    /// The cell's name.
+    pub cell: String,
+    /// A short name.
+    pub code: &'a str,
+    /// In words.
+    pub message: &'a str,
+    /// Whether it makes the cell invalid.
+    pub invalidates: bool,
+}
+
+/// Every warning of every cell, those that make it invalid first.
+pub fn warnings(results: &Results) -> Vec<CellWarning<'_>> {
+    let mut all: Vec<CellWarning> = Vec::new();
+    for cell in &results.cells {
+        all.extend(cell.warnings.iter().map(|warning| CellWarning {
+            cell: cell_name(cell),
+            code: &warning.code,
+            message: &warning.message,
+            invalidates: warning.invalidates,
+        }));
+    }
+    all.sort_by_key(|warning| !warning.invalidates);
     all
 }
 
@@ -155,6 +203,30 @@ pub fn amiss(cell: &CellResult) -> Option<String> {
         .map(|(count, what)| format!("{} {what}", text::count(*count)))
         .collect();
     (!said.is_empty()).then(|| said.join(", "))
+}
+
+/// Who is best at what, in a sentence: what a reader in a hurry takes home.
+pub fn in_short(summary: &Summary) -> String {
+    let wanted = [
+        (Metric::P50, "soonest"),
+        (Metric::Bytes, "fewest bytes for a message"),
+        (Metric::IdleBytes, "least traffic while waiting"),
+        (Metric::Cpu, "least server CPU for a message"),
+    ];
+    let best: Vec<String> = wanted
+        .into_iter()
+        .filter_map(|(metric, what)| {
+            let valid = summary.rows.iter().filter(|row| row.cell.is_valid());
+            let figures = valid.filter_map(|row| Some((row.figure(metric)?.median, row)));
+            let (value, row) = figures.min_by(|a, b| a.0.total_cmp(&b.0))?;
+            Some(format!(
+                "{what}: {} ({})",
+                text::choice(&row.choice),
+                text::with_unit(metric, value)
+            ))
+        })
+        .collect();
+    best.join("; ")
 }
 
 /// The facts of the run, by name.

@@ -38,6 +38,14 @@ pub struct Row<'a> {
     pub cell: &'a CellResult,
     /// A figure for each column.
     pub figures: Vec<Option<Ranked>>,
+    results: &'a Results,
+}
+
+impl Row<'_> {
+    /// Any figure of its cell; what is measured at rest, at rest.
+    pub fn figure(&self, metric: Metric) -> Option<Figure> {
+        figure(self.results, self.cell, metric)
+    }
 }
 
 /// A figure that may be the least of its column.
@@ -53,12 +61,7 @@ pub struct Ranked {
 pub fn summary(results: &Results) -> Option<Summary<'_>> {
     let condition = Condition::reference(results)?;
     let cells = condition.cells(results);
-    let figure = |cell: &CellResult, metric: Metric| match metric {
-        Metric::IdleBytes | Metric::WakeUps => {
-            at_rest(results, cell, metric).or_else(|| metric.of(cell))
-        }
-        _ => metric.of(cell),
-    };
+    let figure = |cell, metric| figure(results, cell, metric);
     let is_measured = |metric: &Metric| cells.iter().any(|cell| figure(cell, *metric).is_some());
     let columns: Vec<Metric> = COLUMNS.into_iter().filter(is_measured).collect();
     let least: Vec<f64> = columns
@@ -76,6 +79,7 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
         .map(|&cell| Row {
             choice: Choice::of(&cell.cell),
             cell,
+            results,
             figures: columns
                 .iter()
                 .zip(&least)
@@ -92,4 +96,13 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
         columns,
         rows,
     })
+}
+
+fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<Figure> {
+    match metric {
+        Metric::IdleBytes | Metric::WakeUps => {
+            at_rest(results, cell, metric).or_else(|| metric.of(cell))
+        }
+        _ => metric.of(cell),
+    }
 }

@@ -4,6 +4,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, Tab
 
 use super::summary::{Summary, summary};
 use super::{notes, text};
+use crate::metric::Metric;
 use crate::results::Results;
 use crate::verdict;
 
@@ -44,9 +45,12 @@ fn table() -> Table {
 }
 
 fn figures(summary: &Summary) -> String {
+    let shown: Vec<usize> = (0..summary.columns.len())
+        .filter(|&column| summary.columns[column] != Metric::P999)
+        .collect();
     let mut table = table();
-    let headings = summary.columns.iter().map(|metric| {
-        let (name, unit) = metric.heading();
+    let headings = shown.iter().map(|&column| {
+        let (name, unit) = heading(summary.columns[column]);
         Cell::new(format!("{name}\n{unit}")).set_alignment(CellAlignment::Right)
     });
     table.set_header(std::iter::once(Cell::new("transport")).chain(headings));
@@ -55,25 +59,36 @@ fn figures(summary: &Summary) -> String {
         if !row.cell.is_valid() {
             name.push_str("\ninvalid");
         }
-        let figures = summary
-            .columns
-            .iter()
-            .zip(&row.figures)
-            .map(|(&metric, ranked)| {
-                let text = ranked.map_or_else(String::new, |ranked| {
-                    let mark = if ranked.is_least { "*" } else { "" };
-                    format!("{mark}{}", text::in_column(metric, ranked.figure))
-                });
-                Cell::new(text).set_alignment(CellAlignment::Right)
+        let figures = shown.iter().map(|&column| {
+            let text = row.figures[column].map_or_else(String::new, |ranked| {
+                let mark = if ranked.is_least { "*" } else { "" };
+                format!(
+                    "{mark}{}",
+                    text::in_column(summary.columns[column], ranked.figure)
+                )
             });
+            Cell::new(text).set_alignment(CellAlignment::Right)
+        });
         table.add_row(std::iter::once(Cell::new(name)).chain(figures));
     }
     table.trim_fmt()
 }
 
+/// A narrow head for a column.
+fn heading(metric: Metric) -> (&'static str, &'static str) {
+    match metric {
+        Metric::Requests => ("req", "/msg"),
+        Metric::IdleBytes => ("idle", "kB/h"),
+        Metric::WakeUps => ("wakes", "/min"),
+        Metric::Cpu => ("CPU", "µs/msg"),
+        Metric::Memory => ("memory", "KiB"),
+        other => other.heading(),
+    }
+}
+
 fn verdicts(results: &Results) -> String {
     let mut table = table();
-    table.set_header(["case", "take", "why"]);
+    table.set_header(["case", "take", "then"]);
     for verdict in verdict::all(results) {
         table.add_row([
             verdict.case.name.to_owned(),
@@ -93,21 +108,29 @@ fn doubts(results: &Results) -> Vec<String> {
             .map(|warning| format!("warning: {warning}")),
     );
     let warnings = notes::warnings(results);
-    for (cell, _, message, invalidates) in warnings.iter().take(WARNINGS_MAX) {
-        let kind = if *invalidates { "invalid" } else { "warning" };
-        lines.push(format!("{kind}: {cell}: {message}"));
+    for warning in warnings.iter().take(WARNINGS_MAX) {
+        let kind = if warning.invalidates {
+            "invalid"
+        } else {
+            "warning"
+        };
+        lines.push(format!("{kind}: {}: {}", warning.cell, warning.message));
     }
     if warnings.len() > WARNINGS_MAX {
-        lines.push(format!(
-            "… and {} in the report",
-            notes::counted(warnings.len() - WARNINGS_MAX, "warning")
-        ));
+        let more = notes::counted(warnings.len() - WARNINGS_MAX, "warning");
+        lines.push(format!("… and {more} in the report"));
     }
-    lines.extend(
-        results
-            .skipped
-            .iter()
-            .map(|skipped| format!("skipped: {}: {}", skipped.what, skipped.why)),
-    );
-    lines
+    let skipped = results.skipped.iter();
+    lines.extend(skipped.map(|skipped| format!("skipped: {}: {}", skipped.what, skipped.why)));
+    lines.iter().map(|line| wrapped(line)).collect()
+}
+
+/// A line in as many as it needs. Control characters would speak to the terminal, so they are spaces.
+fn wrapped(line: &str) -> String {
+    let printable: String = line
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    let options = textwrap::Options::new(usize::from(WIDTH)).subsequent_indent("  ");
+    textwrap::fill(&printable, options)
 }

@@ -8,7 +8,7 @@ use crate::report::adjective::{Aspect, Judgement, judgements};
 use crate::report::summary::{self, Row};
 use crate::report::{notes, plot, text};
 use crate::results::Results;
-use crate::verdict::{self, Answer, Contender, Standing, Verdict};
+use crate::verdict::{self, Answer, Verdict};
 
 /// The summary.
 pub fn summary(results: &Results) -> Markup {
@@ -28,6 +28,7 @@ pub fn summary(results: &Results) -> Markup {
     html! {
         section id="summary" {
             h2 { "The figures" }
+            p { strong { "In short, " } (notes::in_short(&summary)) "." }
             (scrolling("Summary of the figures", &table))
             p class="hint" { "The least of each column is bold. " (notes::FIGURES) }
         }
@@ -56,57 +57,41 @@ fn summary_row(row: &Row, columns: &[crate::metric::Metric]) -> Markup {
 /// The verdicts.
 pub fn verdicts(results: &Results) -> Markup {
     let verdicts = verdict::all(results);
+    let table = html! {
+        table class="verdicts" {
+            thead { tr {
+                @for name in ["case", "take", "then", "what decided"] { th scope="col" { (name) } }
+            } }
+            tbody { @for verdict in &verdicts { (verdict_row(verdict)) } }
+        }
+    };
     html! {
         section id="verdict" {
             h2 { "Which transport for which case" }
-            p class="hint" { "Computed from the figures by the " a href="#rules" { "rules below" } ". The cost of who is best at everything that a case weighs is 1." }
-            div class="cases" { @for verdict in &verdicts { (case(verdict)) } }
+            (scrolling("Which transport for which case", &table))
+            p class="hint" {
+                "Computed from the figures: " a href="#rules" { "the rules" } ", and " a href="#standings" { "how each transport stands" } "."
+            }
         }
     }
 }
 
-fn case(verdict: &Verdict) -> Markup {
-    let said = !matches!(verdict.answer, Answer::CannotSay(_));
-    let first = verdict
-        .contenders
-        .first()
-        .map(|first| plot::class(first.choice.transport));
+fn verdict_row(verdict: &Verdict) -> Markup {
+    let said = matches!(verdict.answer, Answer::Take { .. });
+    let first = verdict.contenders.first().filter(|_| said);
+    let class = first.map_or("unsaid", |first| plot::class(first.choice.transport));
     html! {
-        article class={ "case " @if said { (first.unwrap_or_default()) } @else { "unsaid" } } {
-            h3 { (verdict.case.name) }
-            p class="pick" { (notes::pick(verdict)) }
-            p class="about" { (verdict.case.about) }
-            p { (sentence(&notes::lead(verdict))) }
-            @if !verdict.contenders.is_empty() {
-                ul { @for contender in &verdict.contenders { (standing(contender)) } }
-            }
-            @if let Some(condition) = &verdict.condition {
-                p class="hint" { "From " (text::condition(condition)) "." }
+        tr {
+            th scope="row" { (verdict.case.name) small { (verdict.case.about) } }
+            td class={ "pick " (class) } { (notes::pick(verdict)) }
+            @if let Some(decided) = notes::decided(verdict) {
+                td { (notes::lead(verdict)) }
+                td { (decided) }
+            } @else {
+                td colspan="2" { (notes::lead(verdict)) }
             }
         }
     }
-}
-
-fn standing(contender: &Contender) -> Markup {
-    let name = text::choice(&contender.choice);
-    html! {
-        li {
-            @match &contender.standing {
-                Standing::Ranked { cost } => {
-                    b { (name) ": " (text::number(cost.median)) } " " span class="hint" { (notes::deciding(contender)) }
-                },
-                Standing::Out(why) => { b { (name) ": out" } " " span class="hint" { (why) } },
-                Standing::Unknown(why) => { b { (name) ": unknown" } " " span class="hint" { (why) } },
-            }
-        }
-    }
-}
-
-/// With a capital at the beginning and a dot at the end.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// The adjectives.
@@ -154,7 +139,10 @@ fn judgement(judgement: &Judgement) -> Markup {
             @match &judgement.measured {
                 None => span class="hint" { "not measured" },
                 Some(measured) => {
-                    b class=[(measured.adjective != judgement.said).then_some("differs")] { "is " (measured.adjective.word()) }
+                    b class=[(measured.adjective != judgement.said).then_some("differs")] {
+                        @if measured.adjective == judgement.said { "is " } @else { "but is " }
+                        (measured.adjective.word())
+                    }
                     @for (metric, value) in &measured.figures {
                         small { (text::with_unit(*metric, *value)) " " (metric.name()) }
                     }

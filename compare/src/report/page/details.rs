@@ -126,10 +126,10 @@ pub fn doubts(results: &Results) -> Markup {
             }
             @if !warnings.is_empty() {
                 ul class="warnings" {
-                    @for (cell, code, message, invalidates) in &warnings {
+                    @for warning in &warnings {
                         li {
-                            @if *invalidates { span class="flag" { "invalid" } } @else { span class="mild" { "warning" } }
-                            " " b { (cell) } ": " (message) " " code { (code) }
+                            @if warning.invalidates { span class="flag" { "invalid" } } @else { span class="mild" { "warning" } }
+                            " " b { (warning.cell) } ": " (warning.message) " " code { (warning.code) }
                         }
                     }
                 }

@@ -10,29 +10,25 @@ use crate::report::plot::{Plot, bytes, percentiles, traffic};
 use crate::results::Results;
 
 /// Networks whose distributions are shown.
-const NETWORKS_MAX: usize = 4;
+const NETWORKS_MAX: usize = 3;
 
 /// All plots for which something was measured.
 pub fn figures(results: &Results) -> Markup {
     let Some(reference) = Condition::reference(results) else {
         return html! {};
     };
+    let mut first: Vec<Plot> = traffic::plot(results, &reference, 510.0, 330.0)
+        .into_iter()
+        .collect();
+    first.extend(distributions(results, &reference));
     let groups = [
         group(
-            "traffic",
-            "Latency against traffic",
-            "Further down and to the left is better. A mark is a transport, its line reaches up to p99; dotted lines join the \
-             protocols.",
-            traffic::plot(results, &reference, 500.0, 400.0)
-                .into_iter()
-                .collect(),
-        ),
-        group(
             "latency",
-            "How latency is distributed",
-            "How long the fastest half, 90 %, 99 % … of the deliveries took at most. The last steps of a line are single \
-             deliveries.",
-            distributions(results, &reference),
+            "Latency",
+            "Against traffic, further down and to the left is better: a mark is a transport, its line reaches up to p99, dotted \
+             lines join the protocols. By percentile: how long the fastest half, 90 %, 99 % … of the deliveries took at most; \
+             the last steps of a line are single deliveries.",
+            first,
         ),
         group(
             "bytes",
@@ -60,7 +56,7 @@ fn group(id: &str, name: &str, caption: &str, plots: Vec<Plot>) -> Markup {
                 div class="plots" {
                     @for (index, plot) in plots.iter().enumerate() {
                         figure {
-                            figcaption { (plot.title) }
+                            figcaption { b { (plot.title) } small { (plot.condition) } }
                             (plot.inline(&format!("{id}-{index}")))
                         }
                     }

@@ -4,6 +4,7 @@ mod answer;
 mod details;
 mod figures;
 mod method;
+mod standings;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -29,10 +30,11 @@ pub fn page(results: &Results) -> Markup {
                     @if results.cells.is_empty() {
                         section { p { "No cell was measured, so there is nothing to compare." } }
                     } @else {
-                        (answer::summary(results))
                         (answer::verdicts(results))
+                        (answer::summary(results))
                         (answer::adjectives(results))
                         (figures::figures(results))
+                        (standings::standings(results))
                         (details::cells(results))
                         (details::expectations(results))
                     }

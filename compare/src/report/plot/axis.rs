@@ -12,6 +12,9 @@ pub struct Axis {
     end: f64,
 }
 
+/// Up to so many decades, 2 and 5 are written between the powers of ten.
+const DECADES_WITH_DIGITS: f64 = 2.1;
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Scale {
     /// Equal steps for equal differences, from zero.
@@ -48,6 +51,9 @@ impl Axis {
         let from = rounded(least, |digit, lead| digit <= lead * 1.000_001);
         let mut to = rounded(most, |digit, lead| digit < lead * 0.999_999) * 1.000_000_1;
         to = next_round(to);
+        if (to / from).log10() > DECADES_WITH_DIGITS {
+            to = 10_f64.powf((to.log10() - 1e-6).ceil());
+        }
         if to / from < 4.0 {
             to = from * 5.0;
         }
@@ -101,7 +107,7 @@ impl Axis {
 
     fn log_ticks(&self) -> Vec<f64> {
         let decades = (self.to / self.from).log10();
-        let digits: &[f64] = if decades <= 2.1 {
+        let digits: &[f64] = if decades <= DECADES_WITH_DIGITS {
             &[1.0, 2.0, 5.0]
         } else {
             &[1.0]
@@ -199,8 +205,8 @@ mod tests {
     #[test]
     fn a_log_axis_begins_and_ends_at_round_numbers() {
         let axis = Axis::log([0.07, 430.0].into_iter(), 0.0, 100.0);
-        assert_eq!((axis.from, axis.to.round()), (0.05, 500.0));
-        assert_eq!(axis.ticks(), [0.1, 1.0, 10.0, 100.0]);
+        assert_eq!((axis.from, axis.to.round()), (0.05, 1000.0));
+        assert_eq!(axis.ticks(), [0.1, 1.0, 10.0, 100.0, 1000.0]);
         let exact = Axis::log([1.0, 1000.0].into_iter(), 0.0, 30.0);
         assert_eq!((exact.from, exact.to.round()), (1.0, 1000.0));
         assert_eq!(

@@ -40,7 +40,11 @@ pub fn plot(results: &Results, condition: &Condition, largest: f64) -> Option<Pl
         }
     };
     Some(Plot {
-        title: format!("Bytes per message: {}", text::condition(condition)),
+        title: format!(
+            "Bytes per message over {}",
+            text::protocol(condition.protocol)
+        ),
+        condition: text::work(condition),
         description: description(&cells),
         width: WIDTH,
         height: bottom + 46.0,

@@ -10,10 +10,10 @@ use crate::metric::Metric;
 use crate::report::text;
 use crate::results::{Figure, Results};
 
-const WIDTH: f64 = 500.0;
+const WIDTH: f64 = 510.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = 384.0;
+const RIGHT: f64 = 372.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 254.0;
 
@@ -60,7 +60,8 @@ pub fn plot(results: &Results, metric: Metric, varied: Varied) -> Option<Plot> {
     };
     Some(Plot {
         title: format!("{} by {}", capitalised(metric.name()), varied.name()),
-        description: description(metric, varied, &condition, &lines),
+        condition: varied.fixed(&condition),
+        description: description(metric, varied, &lines),
         width: WIDTH,
         height: HEIGHT,
         drawing,
@@ -81,10 +82,10 @@ fn widest(results: &Results, metric: Metric, varied: Varied) -> Option<(Conditio
         }
     }
     let (_, condition, lines) = best?;
-    let varies = lines.iter().any(|line| line.points.len() > 1);
-    varies.then_some((condition, lines))
+    (!lines.is_empty()).then_some((condition, lines))
 }
 
+/// The lines over what is varied from a base; a single point is none.
 fn lines(results: &Results, metric: Metric, varied: Varied, base: &Condition) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for result in results.cells.iter().filter(|result| result.is_valid()) {
@@ -104,6 +105,7 @@ fn lines(results: &Results, metric: Metric, varied: Varied, base: &Condition) ->
             }),
         }
     }
+    lines.retain(|line| line.points.len() > 1);
     for line in &mut lines {
         line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
@@ -148,7 +150,7 @@ impl Varied {
     }
 
     /// The condition without what is varied.
-    pub fn fixed(self, condition: &Condition) -> String {
+    fn fixed(self, condition: &Condition) -> String {
         let parts = [
             (true, text::protocol(condition.protocol).to_owned()),
             (self != Self::Rate, text::rate(&condition.rate)),
@@ -187,8 +189,8 @@ fn drawn(line: &Line, x: &Axis, y: &Axis) -> Markup {
     }
 }
 
-fn description(metric: Metric, varied: Varied, condition: &Condition, lines: &[Line]) -> String {
-    let mut text = format!("{}.", varied.fixed(condition));
+fn description(metric: Metric, varied: Varied, lines: &[Line]) -> String {
+    let mut text = String::new();
     for line in lines {
         let points: Vec<String> = line
             .points
@@ -202,7 +204,7 @@ fn description(metric: Metric, varied: Varied, condition: &Condition, lines: &[L
             })
             .collect();
         text.push_str(&format!(
-            " {}: {}.",
+            "{}: {}. ",
             text::choice(&line.choice),
             points.join(", ")
         ));

@@ -1,8 +1,15 @@
 //! Labels beside what they name, without covering each other.
 
-/// The width of a text of the plots' size, about.
+/// The width of a name in the plots, about: fonts differ, so it is that of a wide one.
 pub fn width(text: &str) -> f64 {
-    text.chars().count() as f64 * 6.6
+    let letter = |letter| match letter {
+        'i' | 'l' | 'j' | 'I' | '.' | ',' | ' ' | '/' => 4.4,
+        'm' | 'w' | 'M' | 'W' => 12.5,
+        'f' | 't' | 'r' => 5.8,
+        letter if letter.is_ascii_uppercase() => 9.5,
+        _ => 8.2,
+    };
+    text.chars().map(letter).sum()
 }
 
 /// Moves heights apart until each has `gap` to the next, within the given ends, and keeps their order. The result has the

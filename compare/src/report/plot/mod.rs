@@ -22,6 +22,8 @@ pub const STYLE: &str = include_str!("plot.css");
 pub struct Plot {
     /// What it shows, in a line.
     pub title: String,
+    /// Under which condition.
+    pub condition: String,
     /// What can be read from it, in words and figures.
     pub description: String,
     width: f64,
@@ -51,7 +53,7 @@ impl Plot {
             svg class="plot" xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (width) " " (height) }
                 width=(width) height=(height)
                 role="img" aria-labelledby={ (id) "-title " (id) "-text" } {
-                title id={ (id) "-title" } { (self.title) }
+                title id={ (id) "-title" } { (self.title) ": " (self.condition) }
                 desc id={ (id) "-text" } { (self.description) }
                 (before)
                 (self.drawing)
@@ -92,14 +94,13 @@ fn mark(transport: Transport, x: f64, y: f64) -> Markup {
 /// A value beside an axis, without digits that say nothing.
 fn tick(metric: Metric, value: f64) -> String {
     let text = text::with_unit(metric, value);
-    let (number, unit) = text
-        .split_once(' ')
-        .map_or((text.as_str(), None), |(n, u)| (n, Some(u)));
+    let end = text.find([' ', '/']).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
     let number = match number.contains('.') {
         true => number.trim_end_matches('0').trim_end_matches('.'),
         false => number,
     };
-    unit.map_or(number.to_owned(), |unit| format!("{number} {unit}"))
+    format!("{number}{unit}")
 }
 
 /// Points as the `points` of a line.

@@ -9,10 +9,10 @@ use crate::metric::Metric;
 use crate::report::text;
 use crate::results::{CellResult, LatencyBucket, Results};
 
-const WIDTH: f64 = 500.0;
+const WIDTH: f64 = 510.0;
 const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = 384.0;
+const RIGHT: f64 = 372.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 284.0;
 
@@ -52,7 +52,8 @@ pub fn plot(results: &Results, condition: &Condition) -> Option<Plot> {
         }
     };
     Some(Plot {
-        title: format!("Latency by percentile: {}", text::condition(condition)),
+        title: format!("Latency over {}", text::network(&condition.network)),
+        condition: text::condition(condition),
         description: description(&cells),
         width: WIDTH,
         height: HEIGHT,

@@ -53,7 +53,8 @@ pub fn plot(results: &Results, condition: &Condition, width: f64, height: f64) -
         (names(&placed, condition.protocol, &room))
     };
     Some(Plot {
-        title: format!("Latency against traffic: {}", text::work(condition)),
+        title: "Latency against traffic".to_owned(),
+        condition: text::work(condition),
         description: description(&cells),
         width,
         height,
