@@ -121,7 +121,8 @@ impl Condition {
         let rate = match self.rate {
             Rate::Steady { per_s } => (per_s / 10.0).ln().abs().min(9.0),
             Rate::Bursts { .. } => 10.0,
-            Rate::Idle => 20.0,
+            // At rest there is nothing to compare but the rest: only if there is nothing else.
+            Rate::Idle => 1e4,
         };
         let protocol = self.protocol as u8 as f64;
         let size =

@@ -6,4 +6,6 @@ pub mod condition;
 pub mod metric;
 pub mod report;
 pub mod results;
+#[cfg(test)]
+mod sample;
 pub mod verdict;

@@ -32,6 +32,8 @@ pub enum Aspect {
 /// What a guide says beside what was measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
+    /// Of which transport.
+    pub transport: Transport,
     /// What guides say.
     pub said: Adjective,
     /// What the figures say; absent if the cell is missing or invalid.
@@ -115,42 +117,45 @@ impl Aspect {
 
 /// The judgement on each transport, in the order of [`Transport::ALL`], from the cells of one condition. Of several
 /// settings the plain one counts, and of several intervals the one nearest to a second.
-pub fn judgements(
+pub fn judgements(results: &Results, condition: &Condition, aspect: Aspect) -> [Judgement; 4] {
+    let figures = Transport::ALL.map(|transport| figures(results, condition, transport, aspect));
+    let decisive = figures.iter().filter_map(|figures| figures.first());
+    let least = decisive
+        .map(|(_, value)| *value)
+        .fold(f64::INFINITY, f64::min);
+    let mut figures = figures.into_iter();
+    Transport::ALL.map(|transport| {
+        let own = figures.next().unwrap_or_default();
+        let deciding = own.first().map(|(_, value)| *value);
+        Judgement {
+            transport,
+            said: aspect.said(transport),
+            measured: deciding.map(|value| Measured {
+                adjective: Adjective::of_ratio(ratio(value, least)),
+                figures: own,
+            }),
+        }
+    })
+}
+
+/// The figures of an aspect; none without the one that decides.
+fn figures(
     results: &Results,
     condition: &Condition,
+    transport: Transport,
     aspect: Aspect,
-) -> Vec<(Transport, Judgement)> {
-    let figures = |transport| {
-        let cell = typical(&condition.cells(results), transport)?;
-        let figures: Vec<(Metric, f64)> = aspect
-            .metrics()
-            .iter()
-            .filter_map(|&metric| Some((metric, figure(results, cell, metric)?)))
-            .collect();
-        let decides = figures
-            .first()
-            .is_some_and(|(metric, _)| *metric == aspect.metrics()[0]);
-        decides.then_some(figures)
+) -> Vec<(Metric, f64)> {
+    let Some(cell) = typical(&condition.cells(results), transport) else {
+        return Vec::new();
     };
-    let measured: Vec<(Transport, Option<Vec<(Metric, f64)>>)> = Transport::ALL
-        .into_iter()
-        .map(|transport| (transport, figures(transport)))
+    let metrics = aspect.metrics().iter();
+    let figures: Vec<(Metric, f64)> = metrics
+        .filter_map(|&metric| Some((metric, figure(results, cell, metric)?)))
         .collect();
-    let least = measured
-        .iter()
-        .filter_map(|(_, figures)| figures.as_ref().map(|figures| figures[0].1))
-        .fold(f64::INFINITY, f64::min);
-    measured
-        .into_iter()
-        .map(|(transport, figures)| {
-            let measured = figures.map(|figures| Measured {
-                adjective: Adjective::of_ratio(ratio(figures[0].1, least)),
-                figures,
-            });
-            let said = aspect.said(transport);
-            (transport, Judgement { said, measured })
-        })
-        .collect()
+    match figures.first() {
+        Some((metric, _)) if *metric == aspect.metrics()[0] => figures,
+        _ => Vec::new(),
+    }
 }
 
 fn ratio(value: f64, least: f64) -> f64 {

@@ -23,7 +23,7 @@ pub fn markdown(results: &Results) -> String {
     );
     match summary(results) {
         Some(summary) => {
-            parts.push(format!("In short, {}.", notes::in_short(&summary)));
+            parts.extend(notes::in_short(&summary));
             parts.push(figures(&summary));
             if super::latency_traffic(results).is_some() {
                 parts.push(format!(
@@ -129,9 +129,9 @@ fn adjectives(results: &Results, condition: &Condition) -> String {
         "|---|---|---|---|---|".to_owned(),
     ];
     let columns = Aspect::ALL.map(|aspect| judgements(results, condition, aspect));
-    for (index, (transport, _)) in columns[0].iter().enumerate() {
+    for (index, judged) in columns[0].iter().enumerate() {
         let cells = columns.iter().map(|column| {
-            let judgement = &column[index].1;
+            let judgement = &column[index];
             let Some(measured) = &judgement.measured else {
                 return format!("{} → not measured", judgement.said.word());
             };
@@ -150,7 +150,7 @@ fn adjectives(results: &Results, condition: &Condition) -> String {
             )
         });
         lines.push(line(
-            std::iter::once(text::transport(*transport).to_owned()).chain(cells),
+            std::iter::once(text::transport(judged.transport).to_owned()).chain(cells),
         ));
     }
     lines.join("\n")
@@ -258,7 +258,7 @@ fn line(cells: impl IntoIterator<Item = String>) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// Text of the results, so that it is text in Markdown too: on one line, without tags, links or table borders.
+/// Text of the results, so that it is text in Markdown too: without tags, links or table borders.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -267,7 +267,6 @@ pub fn escaped(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
             '|' | '*' | '_' | '[' | ']' | '`' | '\\' => escaped.extend(['\\', letter]),
-            letter if letter.is_control() => escaped.push(' '),
             letter => escaped.push(letter),
         }
     }

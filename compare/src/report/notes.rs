@@ -58,6 +58,20 @@ pub fn pick(verdict: &Verdict) -> String {
 
 /// Who came second and by how much, or what is missing.
 pub fn lead(verdict: &Verdict) -> String {
+    let unknown: Vec<String> = verdict
+        .contenders
+        .iter()
+        .filter(|contender| matches!(contender.standing, Standing::Unknown(_)))
+        .map(|contender| text::choice(&contender.choice))
+        .collect();
+    let lead = lead_of_known(verdict);
+    match (&verdict.answer, unknown.as_slice()) {
+        (Answer::CannotSay(_), _) | (_, []) => lead,
+        (_, unknown) => format!("{lead}; unknown: {}", unknown.join(", ")),
+    }
+}
+
+fn lead_of_known(verdict: &Verdict) -> String {
     match &verdict.answer {
         Answer::Take {
             runner_up: Some(second),
@@ -69,10 +83,9 @@ pub fn lead(verdict: &Verdict) -> String {
                 text::choice(&second.choice)
             )
         }
-        Answer::Take { runner_up: None } => format!(
-            "no other holds what must hold: {}",
-            outs(&verdict.contenders)
-        ),
+        Answer::Take { runner_up: None } => {
+            format!("the others are out: {}", outs(&verdict.contenders))
+        }
         Answer::Nobody => outs(&verdict.contenders),
         Answer::CannotSay(why) => why.clone(),
     }
@@ -93,7 +106,7 @@ fn outs(contenders: &[Contender]) -> String {
     }
     let said: Vec<String> = reasons
         .into_iter()
-        .map(|(why, names)| format!("{why} ({})", names.join("; ")))
+        .map(|(why, names)| format!("{why} ({})", names.join(", ")))
         .collect();
     said.join("; ")
 }
@@ -140,17 +153,15 @@ pub fn deciding(contender: &Contender) -> String {
 
 /// The name and the values of an expectation: `p50 latency`, `100 ms to 110 ms`, `103 ms`.
 pub fn expectation(expectation: &Expectation) -> (String, String, String) {
-    let metric = Metric::by_field(&expectation.figure);
+    let field = expectation.figure.as_str();
+    let metric = Metric::by_field(field);
     let name = metric.map_or_else(
-        || expectation.figure.replace(['_', '.'], " "),
+        || field.replace(['_', '.'], " "),
         |metric| metric.name().to_owned(),
     );
-    let value = |value: f64| {
-        metric.map_or_else(
-            || text::number(value),
-            |metric| text::with_unit(metric, value),
-        )
-    };
+    let unit = metric.or_else(|| field.starts_with("bytes.").then_some(Metric::Bytes));
+    let value =
+        |value: f64| unit.map_or_else(|| text::number(value), |unit| text::with_unit(unit, value));
     let (from, to) = (value(expectation.from), value(expectation.to));
     let range = if from == to {
         from
@@ -206,27 +217,27 @@ pub fn amiss(cell: &CellResult) -> Option<String> {
 }
 
 /// Who is best at what, in a sentence: what a reader in a hurry takes home.
-pub fn in_short(summary: &Summary) -> String {
+pub fn in_short(summary: &Summary) -> Option<String> {
     let wanted = [
-        (Metric::P50, "soonest"),
-        (Metric::Bytes, "fewest bytes for a message"),
-        (Metric::IdleBytes, "least traffic while waiting"),
-        (Metric::Cpu, "least server CPU for a message"),
+        (Metric::P50, "is the soonest", ""),
+        (Metric::Bytes, "needs the fewest bytes for a message", ""),
+        (Metric::IdleBytes, "the fewest while waiting", " an hour"),
+        (Metric::Cpu, "the least server CPU for a message", ""),
     ];
     let best: Vec<String> = wanted
         .into_iter()
-        .filter_map(|(metric, what)| {
+        .filter_map(|(metric, what, per)| {
             let valid = summary.rows.iter().filter(|row| row.cell.is_valid());
             let figures = valid.filter_map(|row| Some((row.figure(metric)?.median, row)));
             let (value, row) = figures.min_by(|a, b| a.0.total_cmp(&b.0))?;
+            let name = text::choice(&row.choice);
             Some(format!(
-                "{what}: {} ({})",
-                text::choice(&row.choice),
+                "{name} {what} ({}{per})",
                 text::with_unit(metric, value)
             ))
         })
         .collect();
-    best.join("; ")
+    (best.len() == wanted.len()).then(|| format!("{}.", best.join(", ")))
 }
 
 /// The facts of the run, by name.

@@ -125,12 +125,8 @@ fn doubts(results: &Results) -> Vec<String> {
     lines.iter().map(|line| wrapped(line)).collect()
 }
 
-/// A line in as many as it needs. Control characters would speak to the terminal, so they are spaces.
+/// A line in as many as it needs.
 fn wrapped(line: &str) -> String {
-    let printable: String = line
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
     let options = textwrap::Options::new(usize::from(WIDTH)).subsequent_indent("  ");
-    textwrap::fill(&printable, options)
+    textwrap::fill(line, options)
 }

@@ -16,10 +16,12 @@ pub fn number(value: f64) -> String {
         format!("{value:.1}")
     } else if size >= 0.9995 {
         format!("{value:.2}")
-    } else if size >= 0.0005 {
+    } else if size >= 0.00995 {
         format!("{value:.3}")
+    } else if size >= 0.0001 {
+        format!("{value:.4}")
     } else {
-        "<0.001".to_owned()
+        "<0.0001".to_owned()
     }
 }
 
@@ -62,7 +64,7 @@ pub fn with_unit(metric: Metric, value: f64) -> String {
 /// A time with the unit that suits it.
 pub fn milliseconds(value: f64) -> String {
     match value {
-        v if v == 0.0 => "0 ms".to_owned(),
+        0.0 => "0 ms".to_owned(),
         v if v < 0.9995 => format!("{} µs", number(v * 1000.0)),
         v if v < 999.5 => format!("{} ms", number(v)),
         v => format!("{} s", number(v / 1000.0)),
@@ -99,16 +101,15 @@ pub fn transport(transport: Transport) -> &'static str {
     }
 }
 
-/// A transport with its settings: `short poll, 1 s`.
+/// A transport with its settings: `short poll (1 s)`.
 pub fn choice(choice: &Choice) -> String {
-    let mut text = transport(choice.transport).to_owned();
-    if let Some(interval_s) = choice.poll_interval_s {
-        text.push_str(&format!(", {}", seconds(interval_s)));
+    let interval = choice.poll_interval_s.map(seconds);
+    let deflate = choice.deflate.then(|| "deflate".to_owned());
+    let settings: Vec<String> = interval.into_iter().chain(deflate).collect();
+    match settings.is_empty() {
+        true => transport(choice.transport).to_owned(),
+        false => format!("{} ({})", transport(choice.transport), settings.join(", ")),
     }
-    if choice.deflate {
-        text.push_str(", deflate");
-    }
-    text
 }
 
 /// A protocol's name.
@@ -117,6 +118,15 @@ pub fn protocol(protocol: Protocol) -> &'static str {
         Protocol::Http1 => "HTTP/1.1",
         Protocol::Http1Tls => "HTTP/1.1 + TLS",
         Protocol::Http2Tls => "HTTP/2 + TLS",
+    }
+}
+
+/// A protocol's name where there is little room.
+pub fn protocol_short(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http1 => "h1",
+        Protocol::Http1Tls => "h1+TLS",
+        Protocol::Http2Tls => "h2+TLS",
     }
 }
 
@@ -181,15 +191,15 @@ pub fn condition(condition: &Condition) -> String {
     format!("{}, {}", protocol(condition.protocol), work(condition))
 }
 
-/// A condition without its protocol.
+/// A condition without its protocol. Where nothing is published, nothing has a size.
 pub fn work(condition: &Condition) -> String {
-    [
-        rate(&condition.rate),
-        payload(condition.payload_bytes),
-        subscribers(condition.subscribers),
-        network(&condition.network),
-    ]
-    .join(", ")
+    let mut parts = vec![rate(&condition.rate)];
+    if condition.rate != Rate::Idle {
+        parts.push(payload(condition.payload_bytes));
+    }
+    parts.push(subscribers(condition.subscribers));
+    parts.push(network(&condition.network));
+    parts.join(", ")
 }
 
 /// Seconds as people write them: `0.2 s`, `25 s`, `2 min 05 s`.
@@ -218,7 +228,8 @@ mod tests {
     fn numbers_have_three_digits_that_count() {
         let texts = [
             0.0,
-            0.0001,
+            0.00004,
+            0.00214,
             0.0432,
             0.9996,
             1.0,
@@ -232,7 +243,8 @@ mod tests {
             texts,
             [
                 "0",
-                "<0.001",
+                "<0.0001",
+                "0.0021",
                 "0.043",
                 "1.00",
                 "1.00",

@@ -121,7 +121,7 @@ pub const CASES: [Case; 7] = [
         name: "notifications",
         about: "The server sends, seldom; nearly all of the cost is that of waiting.",
         setting: Setting {
-            per_s: (0.0, 2.0),
+            per_s: (0.0, 20.0),
             per_s_near: 1.0,
             subscribers_min: 1,
             subscribers_near: 100,

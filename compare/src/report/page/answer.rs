@@ -28,7 +28,7 @@ pub fn summary(results: &Results) -> Markup {
     html! {
         section id="summary" {
             h2 { "The figures" }
-            p { strong { "In short, " } (notes::in_short(&summary)) "." }
+            @if let Some(in_short) = notes::in_short(&summary) { p { (in_short) } }
             (scrolling("Summary of the figures", &table))
             p class="hint" { "The least of each column is bold. " (notes::FIGURES) }
         }
@@ -108,13 +108,13 @@ pub fn adjectives(results: &Results) -> Markup {
                 @for aspect in Aspect::ALL { th scope="col" { (aspect.name()) } }
             } }
             tbody {
-                @for (index, (transport, _)) in columns[0].iter().enumerate() {
+                @for (index, judged) in columns[0].iter().enumerate() {
                     tr {
                         th scope="row" {
-                            span class={ "dot " (plot::class(*transport)) } {}
-                            (text::transport(*transport))
+                            span class={ "dot " (plot::class(judged.transport)) } {}
+                            (text::transport(judged.transport))
                         }
-                        @for column in &columns { (judgement(&column[index].1)) }
+                        @for column in &columns { (judgement(&column[index])) }
                     }
                 }
             }

@@ -64,41 +64,28 @@ fn row(cell: &CellResult, columns: &[Metric]) -> Markup {
     }
 }
 
-/// What arithmetic says beside what was measured: what differs, then the rest.
+/// What arithmetic says beside what was measured: the cells in which something differs, then the rest.
 pub fn expectations(results: &Results) -> Markup {
-    let all = || {
-        results
-            .cells
-            .iter()
-            .flat_map(|cell| cell.expected.iter().map(move |expected| (cell, expected)))
-    };
+    let mut cells: Vec<&CellResult> = results
+        .cells
+        .iter()
+        .filter(|cell| !cell.expected.is_empty())
+        .collect();
+    cells.sort_by_key(|cell| !cell.expected.iter().any(|expected| expected.differs));
+    let all = || cells.iter().flat_map(|cell| &cell.expected);
     let (count, differing) = (
         all().count(),
-        all().filter(|(_, expected)| expected.differs).count(),
+        all().filter(|expected| expected.differs).count(),
     );
     if count == 0 {
         return html! {};
     }
-    let sorted = all()
-        .filter(|(_, e)| e.differs)
-        .chain(all().filter(|(_, e)| !e.differs));
     let table = html! {
         table class="dense" {
             thead { tr {
                 @for name in ["cell", "figure", "expected", "measured", "because"] { th scope="col" { (name) } }
             } }
-            tbody {
-                @for (cell, expected) in sorted {
-                    @let (name, range, measured) = notes::expectation(expected);
-                    tr class=[expected.differs.then_some("differs")] {
-                        th scope="row" { (notes::cell_name(cell)) }
-                        td { (name) }
-                        td class="value" { (range) }
-                        td class="value" { (measured) @if expected.differs { " " span class="flag" { "differs" } } }
-                        td class="why" { (expected.why) }
-                    }
-                }
-            }
+            @for cell in &cells { tbody { (expected_of(cell)) } }
         }
     };
     html! {
@@ -107,10 +94,25 @@ pub fn expectations(results: &Results) -> Markup {
             p {
                 (text::count((count - differing) as u64)) " of " (notes::counted(count, "figure"))
                 " lie where arithmetic puts them"
-                @if differing > 0 { "; the others come first, flagged" }
+                @if differing > 0 { "; the cells of the others come first, and those are flagged" }
                 "."
             }
             (scrolling("Expected beside measured", &table))
+        }
+    }
+}
+
+fn expected_of(cell: &CellResult) -> Markup {
+    html! {
+        @for (index, expected) in cell.expected.iter().enumerate() {
+            @let (name, range, measured) = notes::expectation(expected);
+            tr {
+                @if index == 0 { th scope="rowgroup" rowspan=(cell.expected.len()) { (notes::cell_name(cell)) } }
+                td { (name) }
+                td class="value" { (range) }
+                td class="value" { (measured) @if expected.differs { " " span class="flag" { "differs" } } }
+                td class="why" { (expected.why) }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::scrolling;
+use super::{heading, scrolling};
 use crate::metric::Metric;
 use crate::report::{plot, text};
 use crate::results::Results;
@@ -46,7 +46,7 @@ fn standing(verdict: &Verdict) -> Markup {
             thead { tr {
                 th scope="col" { "transport" }
                 th scope="col" { "cost" }
-                @for metric in &columns { th scope="col" { (metric.name()) } }
+                @for &metric in &columns { (heading(metric)) }
             } }
             tbody { @for contender in &verdict.contenders { (row(contender, &columns)) } }
         }
@@ -58,10 +58,7 @@ fn standing(verdict: &Verdict) -> Markup {
 }
 
 fn row(contender: &Contender, columns: &[Metric]) -> Markup {
-    let value = |metric: Metric| {
-        let figure = contender.figures.iter().find(|(own, _)| *own == metric);
-        figure.map(|(_, figure)| text::with_unit(metric, figure.median))
-    };
+    let value = |metric| Some(text::in_column(metric, contender.figure(metric)?));
     html! {
         tr {
             th scope="row" {

@@ -52,7 +52,9 @@ impl Axis {
         let mut to = rounded(most, |digit, lead| digit < lead * 0.999_999) * 1.000_000_1;
         to = next_round(to);
         if (to / from).log10() > DECADES_WITH_DIGITS {
-            to = 10_f64.powf((to.log10() - 1e-6).ceil());
+            // Half a decade at most is left empty for a number at the end.
+            let decade = 10_f64.powf((to.log10() - 1e-6).ceil());
+            to = if to * 2.001 >= decade { decade } else { to };
         }
         if to / from < 4.0 {
             to = from * 5.0;

@@ -65,6 +65,14 @@ impl Area {
         }
     }
 
+    /// The point of it that is nearest to another.
+    pub fn nearest(&self, x: f64, y: f64) -> (f64, f64) {
+        (
+            x.clamp(self.left, self.right),
+            y.clamp(self.top, self.bottom),
+        )
+    }
+
     fn meets(&self, other: &Self) -> bool {
         self.left < other.right
             && other.left < self.right

@@ -14,6 +14,9 @@ use crate::results::{CellResult, Results};
 const LEFT: f64 = 62.0;
 const TOP: f64 = 34.0;
 
+/// A name that is further away than this is tied to its mark by a line.
+const LEADER_FROM: f64 = 14.0;
+
 /// A point: a cell with its two figures.
 struct Point<'a> {
     cell: &'a CellResult,
@@ -143,16 +146,21 @@ fn names(placed: &[Point], reference: Protocol, room: &Area) -> Markup {
         let cell = &point.cell.cell;
         let (name, class) = match cell.protocol == reference {
             true => (text::choice(&Choice::of(cell)), "name"),
-            false => (text::protocol(cell.protocol).to_owned(), "name minor"),
+            false => (text::protocol_short(cell.protocol).to_owned(), "name minor"),
         };
         if let Some((x, y)) = beside(&name, point.x, point.y, &taken, room) {
-            taken.push(Area::of_text(&name, x, y));
-            names.push((cell.transport, class, name, x, y));
+            let area = Area::of_text(&name, x, y);
+            let end = area.nearest(point.x, point.y);
+            names.push((cell.transport, class, name, (x, y), (point.x, point.y), end));
+            taken.push(area);
         }
     }
     html! {
-        @for (transport, weight, name, x, y) in &names {
+        @for (transport, weight, name, (x, y), mark, end) in &names {
             g class=(class(*transport)) {
+                @if (end.0 - mark.0).hypot(end.1 - mark.1) > LEADER_FROM {
+                    line class="leader" x1=(px(mark.0)) y1=(px(mark.1)) x2=(px(end.0)) y2=(px(end.1)) {}
+                }
                 text class=(weight) x=(px(*x)) y=(px(*y)) { (name) }
             }
         }
