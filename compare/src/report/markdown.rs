@@ -31,7 +31,9 @@ pub fn markdown(results: &Results) -> String {
                 ));
             }
             parts.push(verdicts(results));
-            parts.push(adjectives(results, &summary.condition));
+            if summary.condition.transports_covered(results) > 1 {
+                parts.push(adjectives(results, &summary.condition));
+            }
         }
         None => parts.push("No cell was measured.".to_owned()),
     }

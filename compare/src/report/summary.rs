@@ -53,7 +53,7 @@ impl Row<'_> {
 pub struct Ranked {
     /// The figure.
     pub figure: Figure,
-    /// Whether no valid row has less. Never so in an invalid row.
+    /// Whether no valid row has less. Never so in an invalid row, nor if there is only one.
     pub is_least: bool,
 }
 
@@ -64,6 +64,8 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
     let figure = |cell, metric| figure(results, cell, metric);
     let is_measured = |metric: &Metric| cells.iter().any(|cell| figure(cell, *metric).is_some());
     let columns: Vec<Metric> = COLUMNS.into_iter().filter(is_measured).collect();
+    // With one row there is nothing to rank.
+    let is_ranked = cells.iter().filter(|cell| cell.is_valid()).count() > 1;
     let least: Vec<f64> = columns
         .iter()
         .map(|&metric| {
@@ -85,7 +87,7 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
                 .zip(&least)
                 .map(|(&metric, least)| {
                     let figure = figure(cell, metric)?;
-                    let is_least = cell.is_valid() && figure.median <= *least;
+                    let is_least = is_ranked && cell.is_valid() && figure.median <= *least;
                     Some(Ranked { figure, is_least })
                 })
                 .collect(),

@@ -26,7 +26,7 @@ pub fn terminal(results: &Results) -> String {
     match summary(results) {
         Some(summary) => {
             parts.push(format!("{}; * least", text::condition(&summary.condition)));
-            parts.push(figures(&summary));
+            parts.push(figures(&summary) + "\n");
             parts.push(verdicts(results));
         }
         None => parts.push("No cell was measured.".to_owned()),

@@ -85,7 +85,7 @@ fn verdict_row(verdict: &Verdict) -> Markup {
             th scope="row" { (verdict.case.name) small { (verdict.case.about) } }
             td class={ "pick " (class) } { (notes::pick(verdict)) }
             @if let Some(decided) = notes::decided(verdict) {
-                td { (notes::lead(verdict)) }
+                td class=[has_second(verdict).then_some("second")] { (notes::lead(verdict)) }
                 td { (decided) }
             } @else {
                 td colspan="2" { (notes::lead(verdict)) }
@@ -94,11 +94,18 @@ fn verdict_row(verdict: &Verdict) -> Markup {
     }
 }
 
-/// The adjectives.
+fn has_second(verdict: &Verdict) -> bool {
+    matches!(verdict.answer, Answer::Take { runner_up: Some(_) })
+}
+
+/// The adjectives; nothing if there is nobody to compare with.
 pub fn adjectives(results: &Results) -> Markup {
     let Some(condition) = Condition::reference(results) else {
         return html! {};
     };
+    if condition.transports_covered(results) < 2 {
+        return html! {};
+    }
     let columns = Aspect::ALL.map(|aspect| judgements(results, &condition, aspect));
     let table = html! {
         table class="adjectives" {

@@ -32,35 +32,42 @@ pub struct Plot {
 }
 
 impl Plot {
-    /// As part of a page; `id` is its own there.
+    /// As part of a page, where its title stands beside it; `id` is its own there.
     pub fn inline(&self, id: &str) -> Markup {
-        self.svg(id, &PreEscaped(String::new()))
+        self.svg(id, self.height, &self.drawing)
     }
 
-    /// As a file of its own, on paper of its own.
+    /// As a file of its own, on paper of its own, with its title.
     pub fn standalone(&self) -> String {
-        let style = PreEscaped(STYLE.to_owned());
-        let paper = html! {
-            style { (style) }
-            rect class="paper" width=(axis::px(self.width)) height=(axis::px(self.height)) rx="8" {}
+        let height = self.height + HEADLINE;
+        let drawing = html! {
+            style { (PreEscaped(STYLE)) }
+            rect class="paper" width=(axis::px(self.width)) height=(axis::px(height)) rx="8" {}
+            text class="headline" x="16" y="26" {
+                (self.title)
+                tspan class="tick" dx="8" { (self.condition) }
+            }
+            g transform={ "translate(0 " (axis::px(HEADLINE)) ")" } { (self.drawing) }
         };
-        format!("{}\n", self.svg("plot", &paper).into_string())
+        format!("{}\n", self.svg("plot", height, &drawing).into_string())
     }
 
-    fn svg(&self, id: &str, before: &Markup) -> Markup {
-        let (width, height) = (axis::px(self.width), axis::px(self.height));
+    fn svg(&self, id: &str, height: f64, drawing: &Markup) -> Markup {
+        let (width, height) = (axis::px(self.width), axis::px(height));
         html! {
             svg class="plot" xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (width) " " (height) }
                 width=(width) height=(height)
                 role="img" aria-labelledby={ (id) "-title " (id) "-text" } {
                 title id={ (id) "-title" } { (self.title) ": " (self.condition) }
                 desc id={ (id) "-text" } { (self.description) }
-                (before)
-                (self.drawing)
+                (drawing)
             }
         }
     }
 }
+
+/// Room for the title of a plot that stands alone.
+const HEADLINE: f64 = 30.0;
 
 /// The class that gives a transport its colour.
 pub fn class(transport: Transport) -> &'static str {
