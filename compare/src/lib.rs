@@ -8,4 +8,5 @@ pub mod report;
 pub mod results;
 #[cfg(test)]
 mod sample;
+pub mod text;
 pub mod verdict;

@@ -1,11 +1,12 @@
 //! The report as Markdown: the tables and the method, fit for a README.
 
 use super::adjective::{Aspect, judgements};
+use super::notes;
 use super::summary::{Row, Summary, summary};
-use super::{notes, text};
 use crate::condition::Condition;
 use crate::metric::Metric;
 use crate::results::Results;
+use crate::text;
 use crate::verdict;
 
 /// The plot beside the report.

@@ -10,7 +10,6 @@ mod summary;
 mod terminal;
 #[cfg(test)]
 mod tests;
-pub mod text;
 
 use std::path::Path;
 

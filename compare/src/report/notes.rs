@@ -3,8 +3,8 @@
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
 use crate::report::summary::Summary;
-use crate::report::text;
 use crate::results::{CellResult, Expectation, Results};
+use crate::text;
 use crate::verdict::{Answer, Contender, Decisive, Standing, Verdict};
 
 /// How a cell's figures come about, for whoever reads a table of them.

@@ -2,10 +2,11 @@
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+use super::notes;
 use super::summary::{Summary, summary};
-use super::{notes, text};
 use crate::metric::Metric;
 use crate::results::Results;
+use crate::text;
 use crate::verdict;
 
 /// Columns of a terminal.

@@ -5,6 +5,7 @@ use crate::cell::{Network, Protocol, Rate, Transport};
 use crate::condition::{Choice, Condition};
 use crate::results::{CellResult, Expectation, Skipped, Warning};
 use crate::sample::{cell, exactly, four, idle, invalid, results};
+use crate::text;
 
 const HOSTILE: &str =
     "<script>alert('1')</script> | [x](javascript:y) & \"q\" `c`\n# not a heading \u{1b}[2J";

@@ -5,8 +5,8 @@ use super::{Contender, Cost, Standing};
 use crate::cell::Transport;
 use crate::condition::{Choice, at_rest};
 use crate::metric::Metric;
-use crate::report::text;
 use crate::results::{CellResult, Figure, Results};
+use crate::text;
 
 /// The transports without a cell, so that nobody is passed over in silence.
 pub(super) fn not_measured(case: &Case, cells: &[&CellResult]) -> Vec<Contender> {

@@ -3,8 +3,8 @@
 use super::case::Weight;
 use super::{Answer, Contender, Cost, Decisive, LEVEL, RunnerUp, Standing};
 use crate::metric::Metric;
-use crate::report::text;
 use crate::results::Figure;
+use crate::text;
 
 impl Cost {
     pub(super) const ONE: Self = Self {

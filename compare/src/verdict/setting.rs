@@ -4,8 +4,8 @@ use super::case::{Case, Path, Setting, TINY, Weight};
 use crate::cell::Network;
 use crate::condition::Condition;
 use crate::metric::Metric;
-use crate::report::text;
 use crate::results::Results;
+use crate::text;
 
 impl Setting {
     /// Of the conditions that fit, that with the most transports; of these, the one whose rate, subscribers and network are

@@ -1,9 +1,9 @@
 use super::case::{CASES, Case};
 use super::*;
 use crate::cell::{Network, Rate, Transport};
-use crate::report::text;
 use crate::results::CellResult;
 use crate::sample::{cell, exactly, four, idle, invalid, results};
+use crate::text;
 
 const CHAT: usize = 0;
 const NOTIFICATIONS: usize = 1;

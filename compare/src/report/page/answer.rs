@@ -6,8 +6,9 @@ use super::{figure, heading, scrolling};
 use crate::condition::Condition;
 use crate::report::adjective::{Aspect, Judgement, judgements};
 use crate::report::summary::{self, Row};
-use crate::report::{notes, plot, text};
+use crate::report::{notes, plot};
 use crate::results::Results;
+use crate::text;
 use crate::verdict::{self, Answer, Verdict};
 
 /// The summary.

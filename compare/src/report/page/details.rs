@@ -5,8 +5,9 @@ use maud::{Markup, html};
 use super::{figure, heading, scrolling};
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
-use crate::report::{notes, plot, text};
+use crate::report::{notes, plot};
 use crate::results::{CellResult, Results};
+use crate::text;
 
 /// Every cell with every figure, grouped by condition. Figures that nobody has are left out.
 pub fn cells(results: &Results) -> Markup {

@@ -8,9 +8,10 @@ mod standings;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{notes, plot, text};
+use super::{notes, plot};
 use crate::metric::Metric;
 use crate::results::{Figure, Results};
+use crate::text;
 
 const STYLE: &str = include_str!("page.css");
 

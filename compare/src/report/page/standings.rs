@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::{heading, scrolling};
 use crate::metric::Metric;
-use crate::report::{plot, text};
+use crate::report::plot;
 use crate::results::Results;
+use crate::text;
 use crate::verdict::{self, Contender, Standing, Verdict};
 
 /// A table for each case of which something was measured.

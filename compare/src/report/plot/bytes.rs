@@ -6,8 +6,8 @@ use super::axis::{Axis, px};
 use super::{Plot, class, tick};
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
-use crate::report::text;
 use crate::results::{ByteKinds, Bytes, CellResult, Results};
+use crate::text;
 
 const WIDTH: f64 = 500.0;
 const LEFT: f64 = 42.0;

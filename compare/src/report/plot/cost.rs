@@ -7,8 +7,8 @@ use super::{Plot, class, label, mark, points, tick};
 use crate::cell::Rate;
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
-use crate::report::text;
 use crate::results::{Figure, Results};
+use crate::text;
 
 const WIDTH: f64 = 510.0;
 const HEIGHT: f64 = 300.0;

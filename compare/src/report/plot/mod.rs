@@ -10,9 +10,9 @@ pub mod traffic;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::text;
 use crate::cell::Transport;
 use crate::metric::Metric;
+use crate::text;
 
 /// The colours and the type of plots.
 pub const STYLE: &str = include_str!("plot.css");

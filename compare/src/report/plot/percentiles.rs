@@ -6,8 +6,8 @@ use super::axis::{Axis, px};
 use super::{Plot, class, label, points, tick};
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
-use crate::report::text;
 use crate::results::{CellResult, LatencyBucket, Results};
+use crate::text;
 
 const WIDTH: f64 = 510.0;
 const HEIGHT: f64 = 330.0;

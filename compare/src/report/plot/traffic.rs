@@ -8,8 +8,8 @@ use super::{Plot, class, mark, points, tick};
 use crate::cell::Protocol;
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
-use crate::report::text;
 use crate::results::{CellResult, Results};
+use crate::text;
 
 const LEFT: f64 = 62.0;
 const TOP: f64 = 34.0;
