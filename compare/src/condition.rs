@@ -1,5 +1,7 @@
 //! What cells must have in common to be compared, and what is chosen between.
 
+use std::cmp::Ordering;
+
 use crate::cell::{Cell, Network, Protocol, Rate, Transport};
 use crate::metric::Metric;
 use crate::results::{CellResult, Figure, Results};
@@ -107,31 +109,44 @@ impl Condition {
         Transport::ALL.into_iter().filter(|&t| has(t)).count()
     }
 
-    /// The one that the summary shows: most transports first, then an even rate near ten a second, no network in between,
-    /// few subscribers, small messages and the plainest protocol.
+    /// The one that the summary shows: not at rest if anything else was measured; with most transports; with the least in
+    /// between; the one from which most others differ by one thing; then a rate near ten a second, and few and small.
     pub fn reference(results: &Results) -> Option<Self> {
-        Self::all_in(results).into_iter().min_by(|a, b| {
-            a.reference_rank(results)
-                .total_cmp(&b.reference_rank(results))
-        })
+        let all = Self::all_in(results);
+        let rank = |condition: &Self| {
+            let neighbours = all
+                .iter()
+                .filter(|other| condition.differences(other) == 1)
+                .count();
+            [
+                f64::from(u8::from(condition.rate == Rate::Idle)),
+                -(condition.transports_covered(results) as f64),
+                condition.network.one_way_ms(),
+                -(neighbours as f64),
+                (condition.rate.per_s().max(0.1) / 10.0).ln().abs(),
+                condition.subscribers as f64,
+                condition.payload_bytes as f64,
+            ]
+        };
+        let by_rank = |a: &&Self, b: &&Self| {
+            let pairs = rank(a).into_iter().zip(rank(b));
+            pairs
+                .map(|(a, b)| a.total_cmp(&b))
+                .fold(Ordering::Equal, Ordering::then)
+        };
+        all.iter().min_by(by_rank).copied()
     }
 
-    fn reference_rank(&self, results: &Results) -> f64 {
-        let uncovered = (4 - self.transports_covered(results)) as f64;
-        let rate = match self.rate {
-            Rate::Steady { per_s } => (per_s / 10.0).ln().abs().min(9.0),
-            Rate::Bursts { .. } => 10.0,
-            // At rest there is nothing to compare but the rest: only if there is nothing else.
-            Rate::Idle => 1e4,
-        };
-        let protocol = self.protocol as u8 as f64;
-        let size =
-            (self.subscribers.max(1) as f64).ln() + (self.payload_bytes.max(1) as f64).ln() / 10.0;
-        uncovered * 1e4
-            + rate * 100.0
-            + self.network.one_way_ms().min(500.0)
-            + size
-            + protocol * 0.01
+    /// In how many things two conditions differ.
+    pub fn differences(&self, other: &Self) -> usize {
+        let differ = [
+            self.protocol != other.protocol,
+            self.rate != other.rate,
+            self.payload_bytes != other.payload_bytes,
+            self.subscribers != other.subscribers,
+            self.network != other.network,
+        ];
+        differ.into_iter().filter(|differs| *differs).count()
     }
 }
 
@@ -146,7 +161,7 @@ impl Choice {
     }
 
     /// Transport by transport, the plain setting and the short interval first.
-    pub fn order(&self, other: &Self) -> std::cmp::Ordering {
+    pub fn order(&self, other: &Self) -> Ordering {
         let interval_s = |choice: &Self| choice.poll_interval_s.unwrap_or(0.0);
         (self.transport, self.deflate)
             .cmp(&(other.transport, other.deflate))
@@ -188,4 +203,54 @@ fn idle_cells<'a>(results: &'a Results, cell: &Cell) -> Vec<&'a CellResult> {
     };
     cells.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
     cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{cell, exactly, idle, invalid, results};
+
+    fn with(change: impl Fn(&mut Cell)) -> Vec<CellResult> {
+        let mut cells: Vec<CellResult> = Transport::ALL.into_iter().map(cell).collect();
+        cells.iter_mut().for_each(|result| change(&mut result.cell));
+        cells
+    }
+
+    #[test]
+    fn the_reference_is_what_most_others_differ_from_by_one_thing() {
+        let mut cells = with(|cell| cell.subscribers = 1000);
+        cells.extend(with(|cell| cell.protocol = Protocol::Http2Tls));
+        cells.extend(with(|_| ()));
+        let reference = Condition::reference(&results(cells));
+        assert_eq!(reference, Some(Condition::of(&cell(Transport::Sse).cell)));
+    }
+
+    #[test]
+    fn an_invalid_cell_does_not_make_an_idle_one_the_reference() {
+        let mut cells = with(|_| ());
+        cells[0] = invalid(cells[0].clone());
+        cells.extend(Transport::ALL.map(idle));
+        let reference = Condition::reference(&results(cells));
+        assert_eq!(
+            reference.map(|condition| condition.rate),
+            Some(Rate::Steady { per_s: 10.0 })
+        );
+    }
+
+    #[test]
+    fn what_is_at_rest_comes_from_the_nearest_valid_idle_cell() {
+        let mut near = idle(Transport::Sse);
+        near.cell.subscribers = 10;
+        near.figures.idle_bytes_per_hour = exactly(1.0);
+        let mut far = near.clone();
+        far.cell.subscribers = 1000;
+        far.figures.idle_bytes_per_hour = exactly(2.0);
+        let measured = |cells: Vec<CellResult>| {
+            at_rest(&results(cells), &cell(Transport::Sse), Metric::IdleBytes)
+                .map(|figure| figure.median)
+        };
+        assert_eq!(measured(vec![far.clone(), near.clone()]), Some(1.0));
+        assert_eq!(measured(vec![far, invalid(near)]), Some(2.0));
+        assert_eq!(measured(vec![idle(Transport::Poll)]), None);
+    }
 }

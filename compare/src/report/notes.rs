@@ -287,7 +287,8 @@ pub fn facts(results: &Results) -> Vec<(&'static str, String)> {
 }
 
 /// How a verdict comes about.
-pub const RULE: &str = "Each case takes the cells that are nearest to it among those that fit. A transport that does not hold \
+pub const RULE: &str = "Each case takes the cells that are nearest to it among those that fit; what is weighed at rest comes from the nearest \
+     idle cell of the same transport. A transport that does not hold \
      what must hold is out. The others have a cost: each weighed figure, divided by the least of them, to the power of its \
      share of the weights, multiplied; best at everything is 1. The least cost is taken. A transport within 10 %, or whose \
      cost by the smallest figures of its repeats is not above the first one's by the largest, is level with it. Cells that \

@@ -84,22 +84,15 @@ fn distributions(results: &Results, reference: &Condition) -> Vec<Plot> {
 
 /// The condition over a network that is most like the reference.
 fn nearest(results: &Results, reference: &Condition, network: Network) -> Option<Condition> {
-    let differences = |condition: &Condition| {
-        let differ = [
-            condition.protocol != reference.protocol,
-            condition.payload_bytes != reference.payload_bytes,
-            condition.subscribers != reference.subscribers,
-            condition.rate != reference.rate,
-        ];
-        let uncovered = 4 - condition.transports_covered(results);
+    let rank = |condition: &Condition| {
         (
-            uncovered,
-            differ.into_iter().filter(|differs| *differs).count(),
+            4 - condition.transports_covered(results),
+            condition.differences(reference),
         )
     };
     let mut conditions = Condition::all_in(results);
     conditions.retain(|condition| condition.network == network && condition.rate.per_s() > 0.0);
-    conditions.into_iter().min_by_key(differences)
+    conditions.into_iter().min_by_key(rank)
 }
 
 fn weights(results: &Results, reference: &Condition) -> Vec<Plot> {
