@@ -12,6 +12,9 @@ use crate::results::Results;
 /// Networks whose distributions are shown.
 const NETWORKS_MAX: usize = 3;
 
+/// Conditions with compressed WebSockets whose bytes are shown beside the reference's.
+const COMPRESSED_MAX: usize = 1;
+
 /// All plots for which something was measured.
 pub fn figures(results: &Results) -> Markup {
     let Some(reference) = Condition::reference(results) else {
@@ -33,8 +36,8 @@ pub fn figures(results: &Results) -> Markup {
         group(
             "bytes",
             "What a message weighs on the wire",
-            "Bytes below TLS for each delivered message, to one scale; a handshake is spread over the messages of its \
-             connection.",
+            "Bytes below TLS for each delivered message, the same work to one scale; a handshake is spread over the \
+             messages of its connection.",
             weights(results, &reference),
         ),
         group(
@@ -95,20 +98,34 @@ fn nearest(results: &Results, reference: &Condition, network: Network) -> Option
     conditions.into_iter().min_by_key(rank)
 }
 
+/// The reference's work over each protocol, to one scale; then what compression does, where that was measured.
 fn weights(results: &Results, reference: &Condition) -> Vec<Plot> {
-    let conditions =
-        [Protocol::Http1, Protocol::Http1Tls, Protocol::Http2Tls].map(|protocol| Condition {
-            protocol,
-            ..*reference
-        });
-    let longest = conditions
+    let protocols = [Protocol::Http1, Protocol::Http1Tls, Protocol::Http2Tls];
+    let same = protocols.map(|protocol| Condition {
+        protocol,
+        ..*reference
+    });
+    let longest = same
         .iter()
         .map(|condition| bytes::largest(results, condition))
         .fold(0.0, f64::max);
-    conditions
+    let is_compressed = |condition: &Condition| {
+        condition
+            .cells(results)
+            .iter()
+            .any(|cell| cell.cell.deflate)
+    };
+    let compressed = Condition::all_in(results)
+        .into_iter()
+        .filter(|condition| !same.contains(condition) && is_compressed(condition))
+        .take(COMPRESSED_MAX);
+    let plots = same
         .iter()
-        .filter_map(|condition| bytes::plot(results, condition, longest))
-        .collect()
+        .filter_map(|condition| bytes::plot(results, condition, longest));
+    let more = compressed.filter_map(|condition| {
+        bytes::plot(results, &condition, bytes::largest(results, &condition))
+    });
+    plots.chain(more).collect()
 }
 
 fn costs(results: &Results) -> Vec<Plot> {

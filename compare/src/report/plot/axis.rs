@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use super::label;
+
 /// An axis from one pixel to another.
 #[derive(Debug, Clone, Copy)]
 pub struct Axis {
@@ -128,7 +130,7 @@ impl Axis {
             .collect()
     }
 
-    /// As a horizontal axis below an area: lines over its height, values below, the name at the end.
+    /// As a horizontal axis below an area: lines over its height, values below where there is room, the name at the end.
     pub fn across(
         &self,
         top: f64,
@@ -136,11 +138,23 @@ impl Axis {
         name: &str,
         written: impl Fn(f64) -> String,
     ) -> Markup {
+        let mut texts: Vec<(f64, String)> = Vec::new();
+        let mut end = f64::NEG_INFINITY;
+        for value in self.ticks() {
+            let (x, text) = (self.at(value), written(value));
+            let half = label::width(&text) * 0.45;
+            if x - half > end {
+                end = x + half + 4.0;
+                texts.push((x, text));
+            }
+        }
         html! {
             @for value in self.ticks() {
                 @let x = px(self.at(value));
                 line class="grid" x1=(x) x2=(x) y1=(px(top)) y2=(px(bottom)) {}
-                text class="tick" x=(x) y=(px(bottom + 17.0)) text-anchor="middle" { (written(value)) }
+            }
+            @for (x, text) in texts {
+                text class="tick" x=(px(x)) y=(px(bottom + 17.0)) text-anchor="middle" { (text) }
             }
             text class="axis" x=(px(self.start.max(self.end))) y=(px(bottom + 36.0)) text-anchor="end" { (name) " →" }
         }

@@ -34,7 +34,8 @@ struct Line {
     points: Vec<(f64, Figure)>,
 }
 
-/// The plot of a metric over what is varied, where most of that was measured; absent if nothing was measured twice.
+/// The plot of a metric over what is varied, where most of that was measured; absent if fewer than two
+/// transports were measured twice.
 pub fn plot(results: &Results, metric: Metric, varied: Varied) -> Option<Plot> {
     let (condition, lines) = widest(results, metric, varied)?;
     let all = || lines.iter().flat_map(|line| &line.points);
@@ -82,7 +83,9 @@ fn widest(results: &Results, metric: Metric, varied: Varied) -> Option<(Conditio
         }
     }
     let (_, condition, lines) = best?;
-    (!lines.is_empty()).then_some((condition, lines))
+    let first = lines.first()?.choice.transport;
+    let compares = lines.iter().any(|line| line.choice.transport != first);
+    compares.then_some((condition, lines))
 }
 
 /// The lines over what is varied from a base; a single point is none.
