@@ -216,28 +216,37 @@ pub fn amiss(cell: &CellResult) -> Option<String> {
     (!said.is_empty()).then(|| said.join(", "))
 }
 
-/// Who is best at what, in a sentence: what a reader in a hurry takes home.
+/// Who is best at what, in a sentence: what a reader in a hurry takes home. Nothing if one of these figures is missing, or there is nobody
+/// to compare with.
 pub fn in_short(summary: &Summary) -> Option<String> {
     let wanted = [
         (Metric::P50, "is the soonest", ""),
         (Metric::Bytes, "needs the fewest bytes for a message", ""),
-        (Metric::IdleBytes, "the fewest while waiting", " an hour"),
-        (Metric::Cpu, "the least server CPU for a message", ""),
+        (
+            Metric::IdleBytes,
+            "needs the fewest while waiting",
+            " an hour",
+        ),
+        (
+            Metric::Cpu,
+            "costs the server the least CPU for a message",
+            "",
+        ),
     ];
-    let best: Vec<String> = wanted
-        .into_iter()
-        .filter_map(|(metric, what, per)| {
-            let valid = summary.rows.iter().filter(|row| row.cell.is_valid());
-            let figures = valid.filter_map(|row| Some((row.figure(metric)?.median, row)));
-            let (value, row) = figures.min_by(|a, b| a.0.total_cmp(&b.0))?;
-            let name = text::choice(&row.choice);
-            Some(format!(
-                "{name} {what} ({}{per})",
-                text::with_unit(metric, value)
-            ))
-        })
+    let mut groups: Vec<(Choice, Vec<String>)> = Vec::new();
+    for (metric, what, per) in wanted {
+        let (choice, value) = summary.best(metric)?;
+        let clause = format!("{what} ({}{per})", text::with_unit(metric, value));
+        match groups.iter_mut().find(|(other, _)| *other == choice) {
+            Some((_, clauses)) => clauses.push(clause),
+            None => groups.push((choice, vec![clause])),
+        }
+    }
+    let said: Vec<String> = groups
+        .iter()
+        .map(|(choice, clauses)| format!("{} {}", text::choice(choice), clauses.join(", ")))
         .collect();
-    (best.len() == wanted.len()).then(|| format!("{}.", best.join(", ")))
+    Some(format!("{}.", said.join("; ")))
 }
 
 /// The facts of the run, by name.

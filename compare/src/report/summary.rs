@@ -57,6 +57,18 @@ pub struct Ranked {
     pub is_least: bool,
 }
 
+impl Summary<'_> {
+    /// Who has the least of something among the valid rows, and how much; nothing if there are not two to compare.
+    pub fn best(&self, metric: Metric) -> Option<(Choice, f64)> {
+        let valid = self.rows.iter().filter(|row| row.cell.is_valid());
+        let figures: Vec<(Choice, f64)> = valid
+            .filter_map(|row| Some((row.choice, row.figure(metric)?.median)))
+            .collect();
+        let least = figures.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+        least.filter(|_| figures.len() > 1)
+    }
+}
+
 /// The summary of a run; absent if it has no cells.
 pub fn summary(results: &Results) -> Option<Summary<'_>> {
     let condition = Condition::reference(results)?;

@@ -319,6 +319,18 @@ fn what_differs_from_arithmetic_comes_first_and_is_flagged() {
 }
 
 #[test]
+fn a_sentence_says_who_is_best_at_what() {
+    let all = four();
+    let summary = summary::summary(&all).expect("a summary");
+    insta::assert_snapshot!(notes::in_short(&summary).unwrap_or_default(), @"WebSocket is the soonest (60.0 µs), needs the fewest bytes for a message (132 B), needs the fewest while waiting (1.20 kB an hour); short poll (1 s) costs the server the least CPU for a message (4.00 µs).");
+    let one = results(vec![cell(Transport::Sse)]);
+    assert_eq!(
+        notes::in_short(&summary::summary(&one).expect("a summary")),
+        None
+    );
+}
+
+#[test]
 fn the_adjectives_stand_beside_the_figures() {
     let all = four();
     let condition = Condition::reference(&all).expect("a condition");

@@ -71,7 +71,11 @@ pub fn verdicts(results: &Results) -> Markup {
             h2 { "Which transport for which case" }
             (scrolling("Which transport for which case", &table))
             p class="hint" {
-                "Computed from the figures: " a href="#rules" { "the rules" } ", and " a href="#standings" { "how each transport stands" } "."
+                "Computed from the figures by " a href="#rules" { "these rules" }
+                @if verdicts.iter().any(|verdict| !verdict.contenders.is_empty()) {
+                    "; " a href="#standings" { "how each transport stands" }
+                }
+                "."
             }
         }
     }
