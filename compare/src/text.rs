@@ -8,7 +8,9 @@ use crate::results::Figure;
 /// A number with about three digits that count: `1,234`, `12.3`, `1.23`, `0.012`.
 pub fn number(value: f64) -> String {
     let size = value.abs();
-    if size == 0.0 {
+    if !value.is_finite() {
+        "–".to_owned()
+    } else if size == 0.0 {
         "0".to_owned()
     } else if size >= 99.95 {
         with_separators(value)

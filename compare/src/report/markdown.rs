@@ -1,8 +1,8 @@
 //! The report as Markdown: the tables and the method, fit for a README.
 
 use super::adjective::{Aspect, judgements};
-use super::notes;
 use super::summary::{Row, Summary, summary};
+use super::{notes, reasons};
 use crate::condition::Condition;
 use crate::metric::Metric;
 use crate::results::Results;
@@ -109,11 +109,11 @@ fn verdicts(results: &Results) -> String {
         "|---|---|---|---|".to_owned(),
     ];
     for verdict in verdict::all(results) {
-        let lead = escaped(&notes::lead(&verdict));
-        let decided = notes::decided(&verdict).unwrap_or_default();
+        let lead = escaped(&reasons::lead(&verdict));
+        let decided = reasons::decided(&verdict).unwrap_or_default();
         lines.push(line([
             verdict.case.name.to_owned(),
-            notes::pick(&verdict),
+            reasons::pick(&verdict),
             lead,
             decided,
         ]));
@@ -243,7 +243,7 @@ fn method(results: &Results) -> String {
     for (name, value) in notes::facts(results) {
         lines.push(format!("- {name}: {}", escaped(&value)));
     }
-    lines.extend([String::new(), notes::RULE.to_owned(), String::new()]);
+    lines.extend([String::new(), reasons::RULE.to_owned(), String::new()]);
     for verdict in verdict::all(results) {
         let case = verdict.case;
         lines.push(format!(

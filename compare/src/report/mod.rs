@@ -6,6 +6,7 @@ mod notes;
 mod page;
 mod plot;
 mod printable;
+mod reasons;
 mod summary;
 mod terminal;
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
-use super::notes;
 use super::summary::{Summary, summary};
+use super::{notes, reasons};
 use crate::metric::Metric;
 use crate::results::Results;
 use crate::text;
@@ -93,8 +93,8 @@ fn verdicts(results: &Results) -> String {
     for verdict in verdict::all(results) {
         table.add_row([
             verdict.case.name.to_owned(),
-            notes::pick(&verdict),
-            notes::lead(&verdict),
+            reasons::pick(&verdict),
+            reasons::lead(&verdict),
         ]);
     }
     table.trim_fmt()

@@ -6,7 +6,7 @@ use super::{figure, heading, scrolling};
 use crate::condition::Condition;
 use crate::report::adjective::{Aspect, Judgement, judgements};
 use crate::report::summary::{self, Row};
-use crate::report::{notes, plot};
+use crate::report::{notes, plot, reasons};
 use crate::results::Results;
 use crate::text;
 use crate::verdict::{self, Answer, Verdict};
@@ -88,12 +88,12 @@ fn verdict_row(verdict: &Verdict) -> Markup {
     html! {
         tr {
             th scope="row" { (verdict.case.name) small { (verdict.case.about) } }
-            td class={ "pick " (class) } { (notes::pick(verdict)) }
-            @if let Some(decided) = notes::decided(verdict) {
-                td class=[has_second(verdict).then_some("second")] { (notes::lead(verdict)) }
+            td class={ "pick " (class) } { (reasons::pick(verdict)) }
+            @if let Some(decided) = reasons::decided(verdict) {
+                td class=[has_second(verdict).then_some("second")] { (reasons::lead(verdict)) }
                 td { (decided) }
             } @else {
-                td colspan="2" { (notes::lead(verdict)) }
+                td colspan="2" { (reasons::lead(verdict)) }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::report::notes;
+use crate::report::{notes, reasons};
 use crate::results::Results;
 use crate::verdict::case::CASES;
 
@@ -19,7 +19,7 @@ pub fn method(results: &Results) -> Markup {
                 }
             }
             h3 id="rules" { "How the verdict comes about" }
-            p { (notes::RULE) }
+            p { (reasons::RULE) }
             dl {
                 @for case in &CASES {
                     dt { (case.name) }

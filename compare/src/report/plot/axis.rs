@@ -102,9 +102,10 @@ impl Axis {
                 (0..=steps).map(|index| index as f64 * step).collect()
             }
             Scale::Log => self.log_ticks(),
+            // Where the tail is long, the beginning has no room for two numbers.
             Scale::Tail => [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999]
                 .into_iter()
-                .filter(|&share| share <= self.to + 1e-9)
+                .filter(|&share| share <= self.to + 1e-9 && (share > 0.0 || self.to < 0.9991))
                 .collect(),
         }
     }
