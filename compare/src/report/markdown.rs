@@ -136,7 +136,7 @@ fn adjectives(results: &Results, condition: &Condition) -> String {
         let cells = columns.iter().map(|column| {
             let judgement = &column[index];
             let Some(measured) = &judgement.measured else {
-                return format!("{} → not measured", judgement.said.word());
+                return format!("{} → no valid figure", judgement.said.word());
             };
             let figures: Vec<String> = measured
                 .figures
@@ -206,22 +206,17 @@ fn expectations(results: &Results) -> Option<String> {
 }
 
 fn doubts(results: &Results) -> Option<String> {
-    let mut lines: Vec<String> = notes::warnings(results)
-        .iter()
-        .map(|warning| {
-            let kind = if warning.invalidates {
-                "makes it invalid"
-            } else {
-                "casts doubt"
-            };
-            let code = escaped(warning.code);
-            format!(
-                "- {}: {} ({code}: {kind})",
-                warning.cell,
-                escaped(warning.message)
-            )
-        })
-        .collect();
+    let mut lines = Vec::new();
+    for kind in notes::warnings(results) {
+        let code = escaped(kind.code);
+        lines.push(format!(
+            "- {}: {code}, {}",
+            kind.effect(),
+            notes::counted(kind.cells.len(), "cell")
+        ));
+        let cells = kind.cells.iter();
+        lines.extend(cells.map(|(cell, message)| format!("  - {cell}: {}", escaped(message))));
+    }
     let skipped = results.skipped.iter();
     lines.extend(skipped.map(|skipped| {
         format!(

@@ -54,32 +54,49 @@ pub fn expectation(expectation: &Expectation) -> (String, String, String) {
     (name, range, value(expectation.measured))
 }
 
-/// A warning with the cell it is about.
+/// Warnings of one kind.
 #[derive(Debug, Clone)]
-pub struct CellWarning<'a> {
-    /// The cell's name.
-    pub cell: String,
-    /// A short name.
+pub struct Warnings<'a> {
+    /// Its short name.
     pub code: &'a str,
-    /// In words.
-    pub message: &'a str,
-    /// Whether it makes the cell invalid.
+    /// Whether they make their cells invalid.
     pub invalidates: bool,
+    /// Each cell's name with what is said of it.
+    pub cells: Vec<(String, &'a str)>,
 }
 
-/// Every warning of every cell, those that make it invalid first.
-pub fn warnings(results: &Results) -> Vec<CellWarning<'_>> {
-    let mut all: Vec<CellWarning> = Vec::new();
-    for cell in &results.cells {
-        all.extend(cell.warnings.iter().map(|warning| CellWarning {
-            cell: cell_name(cell),
-            code: &warning.code,
-            message: &warning.message,
-            invalidates: warning.invalidates,
-        }));
+impl Warnings<'_> {
+    /// What they do to their cells, in a word.
+    pub fn effect(&self) -> &'static str {
+        if self.invalidates {
+            "invalid"
+        } else {
+            "warning"
+        }
     }
-    all.sort_by_key(|warning| !warning.invalidates);
-    all
+}
+
+/// Every warning of every cell by kind, those that make cells invalid first.
+pub fn warnings(results: &Results) -> Vec<Warnings<'_>> {
+    let mut kinds: Vec<Warnings> = Vec::new();
+    for cell in &results.cells {
+        for warning in &cell.warnings {
+            let said = (cell_name(cell), warning.message.as_str());
+            let is_same = |kind: &&mut Warnings| {
+                (kind.code, kind.invalidates) == (&warning.code, warning.invalidates)
+            };
+            match kinds.iter_mut().find(is_same) {
+                Some(kind) => kind.cells.push(said),
+                None => kinds.push(Warnings {
+                    code: &warning.code,
+                    invalidates: warning.invalidates,
+                    cells: vec![said],
+                }),
+            }
+        }
+    }
+    kinds.sort_by_key(|kind| !kind.invalidates);
+    kinds
 }
 
 /// What was delivered of what was expected, if it was not all of it, once and in order.

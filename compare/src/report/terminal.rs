@@ -18,8 +18,8 @@ const RULED: TableStyle = TableStyle::new()
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
-/// Warnings that are printed; the report has them all.
-const WARNINGS_MAX: usize = 8;
+/// Warnings of a kind that are printed; the report has them all.
+const WARNINGS_MAX: usize = 3;
 
 /// The summary, the verdict in a line for each case, and what casts doubt on them.
 pub fn terminal(results: &Results) -> String {
@@ -108,18 +108,18 @@ fn doubts(results: &Results) -> Vec<String> {
             .iter()
             .map(|warning| format!("warning: {warning}")),
     );
-    let warnings = notes::warnings(results);
-    for warning in warnings.iter().take(WARNINGS_MAX) {
-        let kind = if warning.invalidates {
-            "invalid"
-        } else {
-            "warning"
-        };
-        lines.push(format!("{kind}: {}: {}", warning.cell, warning.message));
-    }
-    if warnings.len() > WARNINGS_MAX {
-        let more = notes::counted(warnings.len() - WARNINGS_MAX, "warning");
-        lines.push(format!("… and {more} in the report"));
+    for kind in notes::warnings(results) {
+        let effect = kind.effect();
+        let shown = kind.cells.iter().take(WARNINGS_MAX);
+        lines.extend(shown.map(|(cell, message)| format!("{effect}: {cell}: {message}")));
+        let more = kind.cells.len().saturating_sub(WARNINGS_MAX);
+        if more > 0 {
+            lines.push(format!(
+                "{effect}: {} in {} more, see the report",
+                kind.code,
+                notes::counted(more, "cell")
+            ));
+        }
     }
     let skipped = results.skipped.iter();
     lines.extend(skipped.map(|skipped| format!("skipped: {}: {}", skipped.what, skipped.why)));

@@ -149,7 +149,7 @@ fn judgement(judgement: &Judgement) -> Markup {
         td {
             span class="said" { "said " (judgement.said.word()) }
             @match &judgement.measured {
-                None => span class="hint" { "not measured" },
+                None => span class="hint" { "no valid figure" },
                 Some(measured) => {
                     b class=[(measured.adjective != judgement.said).then_some("differs")] {
                         @if measured.adjective == judgement.said { "is " } @else { "but is " }

@@ -127,14 +127,13 @@ pub fn doubts(results: &Results) -> Markup {
             @if warnings.is_empty() && results.skipped.is_empty() {
                 p { "None." }
             }
-            @if !warnings.is_empty() {
+            @for kind in &warnings {
+                h3 {
+                    span class=(if kind.invalidates { "flag" } else { "mild" }) { (kind.effect()) }
+                    " " (kind.code.replace('_', " ")) ", " (notes::counted(kind.cells.len(), "cell"))
+                }
                 ul class="warnings" {
-                    @for warning in &warnings {
-                        li {
-                            @if warning.invalidates { span class="flag" { "invalid" } } @else { span class="mild" { "warning" } }
-                            " " b { (warning.cell) } ": " (warning.message) " " code { (warning.code) }
-                        }
-                    }
+                    @for (cell, message) in &kind.cells { li { (cell) ": " span class="hint" { (message) } } }
                 }
             }
             @if !results.skipped.is_empty() {

@@ -153,6 +153,34 @@ fn a_rich_run_has_every_plot() {
 }
 
 #[test]
+fn three_networks_are_drawn_and_one_condition_with_compression() {
+    let with = |networks: usize, compressed: usize| {
+        let mut cells = Vec::new();
+        for index in 0..networks {
+            let mut result = cell(Transport::Sse);
+            result.cell.network = Network::Delay {
+                one_way_ms: index as f64,
+                jitter_ms: 0.0,
+                bits_per_s: None,
+            };
+            cells.push(result);
+        }
+        for index in 1..=compressed {
+            let mut result = cell(Transport::WebSocket);
+            result.cell.payload_bytes = index * 1024;
+            result.cell.rate = Rate::Steady { per_s: 1.0 };
+            result.cell.deflate = true;
+            cells.push(result);
+        }
+        let html = page(&results(cells));
+        [" id=\"latency-", " id=\"bytes-"].map(|id| html.matches(id).count() / 2)
+    };
+    // The first of the plots of latency is that against traffic; the first of bytes is that of the reference.
+    assert_eq!([with(3, 0), with(4, 0)], [[4, 1], [4, 1]]);
+    assert_eq!([with(1, 1)[1], with(1, 2)[1]], [2, 2]);
+}
+
+#[test]
 fn the_plot_for_a_readme_stands_alone() {
     let svg = latency_traffic(&rich()).expect("a plot");
     well_formed(&svg);

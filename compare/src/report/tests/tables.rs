@@ -143,3 +143,31 @@ fn the_reference_is_where_most_transports_were_measured() {
         "short poll (1 s)"
     );
 }
+
+#[test]
+fn of_each_kind_of_warning_three_are_printed() {
+    let with = |count: usize| {
+        let cells = (1..=count).map(|subscribers| {
+            let mut cell = invalid(cell(Transport::Sse));
+            cell.cell.subscribers = subscribers;
+            cell
+        });
+        terminal(&results(cells.collect()))
+    };
+    let printed = |text: &str| {
+        text.lines()
+            .filter(|line| line.starts_with("invalid: "))
+            .count()
+    };
+    assert_eq!(printed(&with(3)), 3);
+    assert_eq!(printed(&with(4)), 4);
+    assert!(
+        with(4).contains("invalid: load_at_its_limit in 1 cell more, see the report"),
+        "{}",
+        with(4)
+    );
+    assert!(
+        markdown(&results(vec![invalid(cell(Transport::Sse))]))
+            .contains("- invalid: load\\_at\\_its\\_limit, 1 cell\n")
+    );
+}
