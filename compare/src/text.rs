@@ -213,6 +213,21 @@ pub fn seconds(value: f64) -> String {
     format!("{} min {:02} s", whole / 60, whole % 60)
 }
 
+/// A moment of RFC 3339 in UTC as people write it: `2026-11-25 00:31 UTC`. Anything else stays as it is.
+pub fn moment(rfc_3339: &str) -> String {
+    let parts = (
+        rfc_3339.get(..10),
+        rfc_3339.get(10..11),
+        rfc_3339.get(11..16),
+    );
+    match parts {
+        (Some(day), Some("T"), Some(time)) if rfc_3339.ends_with('Z') => {
+            format!("{day} {time} UTC")
+        }
+        _ => rfc_3339.to_owned(),
+    }
+}
+
 /// A setting as it was given, without digits that say nothing.
 fn plain(value: f64) -> String {
     if value >= 1000.0 && value.fract() == 0.0 {
@@ -284,6 +299,11 @@ mod tests {
         assert_eq!(payload(32), "32 B");
         assert_eq!(subscribers(1000), "1,000 subscribers");
         assert_eq!(seconds(125.0), "2 min 05 s");
+        assert_eq!(moment("2026-11-25T00:31:07.25Z"), "2026-11-25 00:31 UTC");
+        assert_eq!(
+            [moment("2026-11-25T00:31:07+01:00"), moment("today")],
+            ["2026-11-25T00:31:07+01:00", "today"]
+        );
         let bursts = Rate::Bursts {
             size: 64,
             every_s: 1.0,

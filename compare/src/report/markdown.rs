@@ -49,7 +49,7 @@ fn origin(results: &Results) -> String {
     format!(
         "{}, measured {} on {}, {}, {}.",
         escaped(&results.gateway.server),
-        escaped(&results.started_at),
+        escaped(&text::moment(&results.started_at)),
         escaped(&machine.processor),
         notes::counted(machine.cores, "core"),
         escaped(&machine.kernel),

@@ -185,7 +185,7 @@ pub fn facts(results: &Results) -> Vec<(&'static str, String)> {
         (
             "repeats",
             format!(
-                "{} of each cell, interleaved; each with {} of load after {} that do not count",
+                "up to {} of each cell, interleaved; each with at least {} of load after {} that do not count",
                 method.repeats,
                 text::seconds(method.measure_s),
                 text::seconds(method.warm_up_s)

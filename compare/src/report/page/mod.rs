@@ -58,7 +58,7 @@ fn head(results: &Results) -> Markup {
         header {
             h1 { "What each transport costs" }
             p class="origin" {
-                (results.gateway.server) ", measured " (results.started_at) " on " (machine.processor) ", "
+                (results.gateway.server) ", measured " (text::moment(&results.started_at)) " on " (machine.processor) ", "
                 (notes::counted(machine.cores, "core")) "; " (notes::counted(results.cells.len(), "cell")) " in "
                 (text::seconds(results.took_s)) "."
             }
