@@ -15,12 +15,15 @@ mod tests;
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
 use crate::results::{Figure, Results};
-use case::{CASES, Case};
+use case::{CASES, Case, Weight};
 use contender::{examine, measured_weights, not_measured};
 use cost::{answer, rank};
 
 /// Costs whose ratio is below this are level.
 pub const LEVEL: f64 = 1.1;
+
+/// The least share of what a case weighs that has to be measured.
+pub const MEASURED_SHARE_MIN: f64 = 0.5;
 
 /// What the results say of a case.
 #[derive(Debug, Clone)]
@@ -31,6 +34,8 @@ pub struct Verdict {
     pub condition: Option<Condition>,
     /// What came out.
     pub answer: Answer,
+    /// What it weighs and what was measured of nobody, so that it counts for nobody.
+    pub unmeasured: Vec<Metric>,
     /// Every transport that was considered: those with a cost first, the least first.
     pub contenders: Vec<Contender>,
 }
@@ -124,6 +129,7 @@ pub fn judge(case: &'static Case, results: &Results) -> Verdict {
             case,
             condition: None,
             answer: Answer::CannotSay(format!("nothing was measured with {wanted}")),
+            unmeasured: Vec::new(),
             contenders: Vec::new(),
         };
     };
@@ -138,7 +144,26 @@ pub fn judge(case: &'static Case, results: &Results) -> Verdict {
     Verdict {
         case,
         condition: Some(condition),
-        answer: answer(&weights, &contenders),
+        answer: if is_enough(case, &weights) {
+            answer(&weights, &contenders)
+        } else {
+            Answer::CannotSay("most of what it weighs was not measured".to_owned())
+        },
+        unmeasured: unmeasured(case, &weights),
         contenders,
     }
+}
+
+fn is_enough(case: &Case, measured: &[Weight]) -> bool {
+    let sum = |weights: &[Weight]| -> f64 { weights.iter().map(|weight| weight.weight).sum() };
+    sum(measured) >= sum(case.weights) * MEASURED_SHARE_MIN
+}
+
+fn unmeasured(case: &Case, measured: &[Weight]) -> Vec<Metric> {
+    let is_missing = |weight: &&Weight| !measured.iter().any(|other| other.metric == weight.metric);
+    case.weights
+        .iter()
+        .filter(is_missing)
+        .map(|weight| weight.metric)
+        .collect()
 }

@@ -4,12 +4,12 @@ use crate::text;
 use crate::verdict::{Answer, Contender, Decisive, Standing, Verdict};
 
 /// How a verdict comes about.
-pub const RULE: &str = "Each case takes the cells that are nearest to it among those that fit; what is weighed at rest comes from the nearest \
-     idle cell of the same transport. A transport that does not hold \
-     what must hold is out. The others have a cost: each weighed figure, divided by the least of them, to the power of its \
-     share of the weights, multiplied; best at everything is 1. The least cost is taken. A transport within 10 %, or whose \
-     cost by the smallest figures of its repeats is not above the first one's by the largest, is level with it. Cells that \
-     are invalid count for nothing.";
+pub const RULE: &str = "Each case takes the cells that are nearest to it among those that fit; what is weighed at rest comes from the \
+     nearest idle cell of the same transport. A transport that does not hold what must hold is out. The others have a cost: \
+     each weighed figure, divided by the least of them, to the power of its share of the weights, multiplied; best at \
+     everything is 1. The least cost is taken. A transport within 10 %, or whose cost by the smallest figures of its repeats \
+     is not above the first one's by the largest, is level with it. Cells that are invalid count for nothing. A figure that \
+     no transport has is left out; if that is more than half of the weights, there is no verdict.";
 
 /// What a verdict recommends, in a word or two.
 pub fn pick(verdict: &Verdict) -> String {
@@ -40,11 +40,19 @@ pub fn lead(verdict: &Verdict) -> String {
         .filter(|contender| matches!(contender.standing, Standing::Unknown(_)))
         .map(|contender| text::choice(&contender.choice))
         .collect();
-    let lead = lead_of_known(verdict);
-    match (&verdict.answer, unknown.as_slice()) {
-        (Answer::CannotSay(_), _) | (_, []) => lead,
-        (_, unknown) => format!("{lead}; unknown: {}", unknown.join(", ")),
+    let missing: Vec<&str> = verdict
+        .unmeasured
+        .iter()
+        .map(|metric| metric.name())
+        .collect();
+    let mut lead = lead_of_known(verdict);
+    if !unknown.is_empty() && !matches!(verdict.answer, Answer::CannotSay(_)) {
+        lead.push_str(&format!("; unknown: {}", unknown.join(", ")));
     }
+    if !missing.is_empty() {
+        lead.push_str(&format!("; not measured: {}", missing.join(", ")));
+    }
+    lead
 }
 
 fn lead_of_known(verdict: &Verdict) -> String {

@@ -152,11 +152,12 @@ fn mobile_wants_a_delayed_network_and_what_waiting_costs() {
     ));
     let mut cells = changed(&Transport::ALL, far);
     let without_idle = verdict(MOBILE, cells.clone());
+    assert_eq!(
+        without_idle.unmeasured,
+        [Metric::WakeUps, Metric::IdleBytes]
+    );
     assert!(
-        !without_idle.contenders[0]
-            .figures
-            .iter()
-            .any(|(metric, _)| *metric == Metric::WakeUps)
+        matches!(&without_idle.answer, Answer::CannotSay(why) if why.contains("most of what it weighs"))
     );
     cells.extend(Transport::ALL.map(idle));
     let with_idle = verdict(MOBILE, cells);
@@ -241,6 +242,7 @@ fn what_nobody_measured_counts_for_nobody() {
     );
     assert_eq!(ranking(&blind)[0], WebSocket);
     assert!(blind.contenders[0].figure(Metric::Cpu).is_none());
+    assert_eq!(blind.unmeasured, [Metric::Cpu]);
 
     let mut cells = changed(&Transport::ALL, |_| ());
     cells[0].figures.server_cpu_us_per_message = None;
@@ -279,4 +281,27 @@ fn the_rules_are_said_as_they_are() {
          (at least 100 ms)."
     );
     assert!(text::choice(&Choice::of(&cell(Poll).cell)).contains("1 s"));
+}
+
+#[test]
+fn half_of_what_is_weighed_has_to_be_measured() {
+    let at = |change: fn(&mut CellResult)| verdict(GAME, changed(&Transport::ALL, change)).answer;
+    // Latency weighs two of four, and is needed for the limit, too.
+    let half = at(|result| {
+        result.figures.server_cpu_us_per_message = None;
+        result.figures.bytes = None;
+    });
+    assert_eq!(half, Answer::Take { runner_up: None });
+    let live = verdict(
+        LIVE,
+        changed(&Transport::ALL, |result| {
+            result.cell.subscribers = 100;
+            result.figures.server_cpu_us_per_message = None;
+            result.figures.server_memory_kib_per_client = None;
+        }),
+    );
+    assert!(
+        matches!(live.answer, Answer::CannotSay(_)),
+        "two of five: {live:?}"
+    );
 }
