@@ -19,12 +19,15 @@ pub enum Metric {
     ColdStart,
     /// From coming back to the first missed message.
     Resume,
-    /// Bytes for each message, from the gateway to the client.
+    /// Bytes for each message, from the gateway to the client, after the handshake.
     BytesDown,
-    /// Bytes for each message, from the client to the gateway.
+    /// Bytes for each message, from the client to the gateway, after the handshake.
     BytesUp,
-    /// Bytes for each message, both ways.
+    /// Bytes for each message, both ways, after the handshake: how much of that falls on a message depends on how long a run
+    /// is, and says nothing of the transport.
     Bytes,
+    /// Bytes of the handshake of each connection, both ways.
+    Handshake,
     /// TCP segments with data for each message.
     Packets,
     /// HTTP requests for each message.
@@ -47,7 +50,7 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::P50,
         Self::P90,
         Self::P99,
@@ -58,6 +61,7 @@ impl Metric {
         Self::BytesDown,
         Self::BytesUp,
         Self::Bytes,
+        Self::Handshake,
         Self::Packets,
         Self::Requests,
         Self::Connections,
@@ -80,9 +84,10 @@ impl Metric {
             Self::Slowest => figures.latency_max_ms,
             Self::ColdStart => figures.cold_start_ms,
             Self::Resume => figures.resume_ms,
-            Self::BytesDown => figures.bytes.map(|bytes| sum_of_kinds(&bytes.down)),
-            Self::BytesUp => figures.bytes.map(|bytes| sum_of_kinds(&bytes.up)),
+            Self::BytesDown => figures.bytes.map(|bytes| after_handshake(&bytes.down)),
+            Self::BytesUp => figures.bytes.map(|bytes| after_handshake(&bytes.up)),
             Self::Bytes => both_ways(figures),
+            Self::Handshake => handshake(figures),
             Self::Packets => figures.packets_per_message,
             Self::Requests => figures.requests_per_message,
             Self::Connections => figures.connections_per_message,
@@ -108,6 +113,7 @@ impl Metric {
             Self::BytesDown => "bytes_down",
             Self::BytesUp => "bytes_up",
             Self::Bytes => "bytes",
+            Self::Handshake => "bytes_handshake",
             Self::Packets => "packets_per_message",
             Self::Requests => "requests_per_message",
             Self::Connections => "connections_per_message",
@@ -138,6 +144,7 @@ impl Metric {
             Self::BytesDown => "bytes down per message",
             Self::BytesUp => "bytes up per message",
             Self::Bytes => "bytes per message",
+            Self::Handshake => "handshake per connection",
             Self::Packets => "packets per message",
             Self::Requests => "requests per message",
             Self::Connections => "connections per message",
@@ -163,6 +170,7 @@ impl Metric {
             Self::BytesDown => ("down", "B/msg"),
             Self::BytesUp => ("up", "B/msg"),
             Self::Bytes => ("bytes", "B/msg"),
+            Self::Handshake => ("handshake", "B/conn"),
             Self::Packets => ("packets", "/msg"),
             Self::Requests => ("requests", "/msg"),
             Self::Connections => ("connections", "/msg"),
@@ -185,16 +193,34 @@ impl Metric {
     }
 }
 
-fn sum_of_kinds(kinds: &ByteKinds) -> Figure {
-    [kinds.handshake, kinds.headers, kinds.framing, kinds.payload]
-        .into_iter()
-        .reduce(sum)
-        .unwrap_or(kinds.payload)
+fn after_handshake(kinds: &ByteKinds) -> Figure {
+    sum(sum(kinds.headers, kinds.framing), kinds.payload)
 }
 
 fn both_ways(figures: &Figures) -> Option<Figure> {
     let bytes = figures.bytes?;
-    Some(sum(sum_of_kinds(&bytes.up), sum_of_kinds(&bytes.down)))
+    Some(sum(
+        after_handshake(&bytes.up),
+        after_handshake(&bytes.down),
+    ))
+}
+
+/// Those of a message, divided by a message's connections; nothing if none was opened.
+fn handshake(figures: &Figures) -> Option<Figure> {
+    let (bytes, connections) = (figures.bytes?, figures.connections_per_message?);
+    let each = sum(bytes.up.handshake, bytes.down.handshake);
+    let median = each.median / connections.median;
+    let ratios = [
+        each.min / connections.min,
+        median,
+        each.max / connections.max,
+    ];
+    let all_finite = ratios.iter().all(|ratio| ratio.is_finite());
+    all_finite.then(|| Figure {
+        median,
+        min: ratios.into_iter().fold(f64::INFINITY, f64::min),
+        max: ratios.into_iter().fold(0.0, f64::max),
+    })
 }
 
 /// Added one by one; the spread is the widest that the parts allow.
@@ -203,5 +229,32 @@ fn sum(one: Figure, other: Figure) -> Figure {
         median: one.median + other.median,
         min: one.min + other.min,
         max: one.max + other.max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Transport;
+    use crate::sample::{cell, exactly};
+
+    #[test]
+    fn a_handshake_counts_for_its_connection_and_not_for_messages() {
+        let mut cell = cell(Transport::WebSocket);
+        let median =
+            |cell: &CellResult, metric: Metric| metric.of(cell).map(|figure| figure.median);
+        assert_eq!(median(&cell, Metric::BytesDown), Some(130.0));
+        assert_eq!(median(&cell, Metric::BytesUp), Some(0.0));
+        assert_eq!(median(&cell, Metric::Bytes), Some(130.0));
+        assert_eq!(median(&cell, Metric::Handshake), Some(1000.0));
+        cell.figures.connections_per_message = exactly(0.0);
+        assert_eq!(median(&cell, Metric::Handshake), None);
+    }
+
+    #[test]
+    fn every_metric_is_found_by_its_field() {
+        for metric in Metric::ALL {
+            assert_eq!(Metric::by_field(metric.field()), Some(metric));
+        }
     }
 }

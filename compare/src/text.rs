@@ -53,7 +53,7 @@ pub fn with_unit(metric: Metric, value: f64) -> String {
     use Metric::*;
     match metric {
         P50 | P90 | P99 | P999 | Slowest | ColdStart | Resume => milliseconds(value),
-        BytesDown | BytesUp | Bytes | IdleBytes => bytes(value),
+        BytesDown | BytesUp | Bytes | Handshake | IdleBytes => bytes(value),
         Packets | Requests | Connections | WakeUps => number(value),
         Cpu => milliseconds(value / 1000.0),
         Memory if value >= 1024.0 => format!("{} MiB", number(value / 1024.0)),

@@ -9,7 +9,8 @@ use crate::text;
 /// How a cell's figures come about, for whoever reads a table of them.
 pub const FIGURES: &str = "Figures are medians of the repeats, with the smallest and the largest below. Latency counts from the moment \
      at which a message was to be sent, so a late sender hides nothing. Bytes are counted below TLS, for each delivered \
-     message, connections and requests included. Idle traffic and wake-ups are those of a client to whom nothing is sent.";
+     message and with its requests; those of handshakes are given for each connection, for what falls on a message depends \
+     on how long a run is. Idle traffic and wake-ups are those of a client to whom nothing is sent.";
 
 /// A cell by name: `WebSocket, HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback`.
 pub fn cell_name(cell: &CellResult) -> String {

@@ -5,12 +5,13 @@ use crate::metric::Metric;
 use crate::results::{CellResult, Figure, Results};
 
 /// The columns of the summary. What was measured of nobody is left out.
-pub const COLUMNS: [Metric; 10] = [
+pub const COLUMNS: [Metric; 11] = [
     Metric::P50,
     Metric::P99,
     Metric::P999,
     Metric::BytesDown,
     Metric::BytesUp,
+    Metric::Handshake,
     Metric::Requests,
     Metric::IdleBytes,
     Metric::WakeUps,

@@ -18,6 +18,9 @@ const RULED: TableStyle = TableStyle::new()
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
+/// What has no room here.
+const LEFT_OUT: [Metric; 2] = [Metric::P999, Metric::Handshake];
+
 /// Warnings of a kind that are printed; the report has them all.
 const WARNINGS_MAX: usize = 3;
 
@@ -47,7 +50,7 @@ fn table() -> Table {
 
 fn figures(summary: &Summary) -> String {
     let shown: Vec<usize> = (0..summary.columns.len())
-        .filter(|&column| summary.columns[column] != Metric::P999)
+        .filter(|&column| !LEFT_OUT.contains(&summary.columns[column]))
         .collect();
     let mut table = table();
     let headings = shown.iter().map(|&column| {

@@ -37,7 +37,7 @@ pub fn figures(results: &Results) -> Markup {
             "bytes",
             "What a message weighs on the wire",
             "Bytes below TLS for each delivered message, the same work to one scale; a handshake is spread over the \
-             messages of its connection, so the longer the run, the less of it.",
+             messages of its connection, so the longer a run, the less of it.",
             weights(results, &reference),
         ),
         group(

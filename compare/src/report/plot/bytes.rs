@@ -81,12 +81,14 @@ fn key() -> Markup {
 
 fn row(cell: &CellResult, bytes: &Bytes, x: &Axis, top: f64) -> Markup {
     let choice = text::choice(&Choice::of(&cell.cell));
-    let sum = text::with_unit(Metric::Bytes, total(&bytes.down) + total(&bytes.up));
+    let handshake = bytes.down.handshake.median + bytes.up.handshake.median;
+    let rest = total(&bytes.down) + total(&bytes.up) - handshake;
+    let [rest, handshake] = [rest, handshake].map(|bytes| text::with_unit(Metric::Bytes, bytes));
     html! {
         g class=(class(cell.cell.transport)) {
             text class="name" x=(px(LEFT)) y=(px(top + 14.0)) {
                 (choice)
-                tspan class="tick" { "  " (sum) }
+                tspan class="tick" dx="6" { (rest) ", and " (handshake) " of handshake" }
             }
             (bar("down", &bytes.down, x, top + 19.0))
             (bar("up", &bytes.up, x, top + 20.0 + BAR))

@@ -51,7 +51,7 @@ pub fn plot(results: &Results, condition: &Condition, width: f64, height: f64) -
         .collect();
     let drawing = html! {
         (y.upwards(LEFT, right, "latency: mark at p50, line up to p99", |value| tick(Metric::P50, value)))
-        (x.across(TOP, bottom, "bytes per delivered message, both ways", |value| tick(Metric::Bytes, value)))
+        (x.across(TOP, bottom, "bytes per delivered message, both ways, after the handshake", |value| tick(Metric::Bytes, value)))
         (marks(&placed))
         (names(&placed, condition.protocol, &room))
     };
