@@ -89,15 +89,6 @@ pub(super) fn answer(weights: &[Weight], contenders: &[Contender]) -> Answer {
         .iter()
         .filter(|other| other.choice.transport != first.choice.transport)
         .collect();
-    if others
-        .iter()
-        .all(|other| matches!(other.standing, Standing::Unknown(_)))
-    {
-        let name = text::choice(&first.choice);
-        return Answer::CannotSay(format!(
-            "only {name} was measured well enough, so there is nothing to compare it with"
-        ));
-    }
     let runner_up = others.iter().find_map(|other| {
         let theirs = other.cost()?;
         let ratio = theirs.median / cost.median;
@@ -108,6 +99,14 @@ pub(super) fn answer(weights: &[Weight], contenders: &[Contender]) -> Answer {
             decided: decided(weights, first, other),
         })
     });
+    // Those that are unknown might have been better: alone among them, nobody has won.
+    let is_unknown = |other: &&Contender| matches!(other.standing, Standing::Unknown(_));
+    if runner_up.is_none() && others.iter().any(is_unknown) {
+        let name = text::choice(&first.choice);
+        return Answer::CannotSay(format!(
+            "only {name} was measured well enough, so there is nothing to compare it with"
+        ));
+    }
     Answer::Take { runner_up }
 }
 

@@ -219,6 +219,21 @@ fn invalid_cells_count_for_nothing() {
 }
 
 #[test]
+fn nobody_wins_because_the_others_are_invalid() {
+    let mut cells = changed(&Transport::ALL, at_rate(100.0));
+    for unmeasurable in [0, 1] {
+        cells[unmeasurable] = invalid(cells[unmeasurable].clone());
+    }
+    // Short polls are too late for it, so long polls are alone.
+    let verdict = verdict(TRADING, cells);
+    assert_eq!(ranking(&verdict), [LongPoll]);
+    assert!(
+        matches!(&verdict.answer, Answer::CannotSay(why) if why.starts_with("only long poll")),
+        "{verdict:?}"
+    );
+}
+
+#[test]
 fn one_transport_alone_is_no_comparison() {
     let alone = verdict(DASHBOARD, changed(&[Sse], |_| ()));
     assert!(
