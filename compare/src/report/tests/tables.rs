@@ -62,7 +62,7 @@ fn the_markdown_has_the_tables() {
     let text = markdown(&four());
     let tables: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
     insta::assert_snapshot!(tables.join("\n"), @r#"
-    | transport | p50, ms | p99, ms | p99.9, ms | down, B/msg | up, B/msg | handshake, B/conn | requests, /msg | idle traffic, kB/h | wake-ups, /min | server CPU, µs/msg | memory, KiB/client |
+    | transport | p50, ms | p99, ms | p99.9, ms | down, B/msg | up, B/msg | handshake, B/conn | requests, /msg | idle, kB/h | wake-ups, /min | CPU, µs/msg | memory, KiB/client |
     | WebSocket | **0.060** (0.054–0.072) | **0.120** (0.108–0.144) | **0.240** (0.216–0.288) | **130** | **0** | 1,000 | **0.0020** | **1.20** | **2.40** | 5.00 | 3.00 |
     | SSE | 0.070 (0.063–0.084) | 0.140 (0.126–0.168) | 0.280 (0.252–0.336) | 150 | 1.00 | **0** | **0.0020** | 9.80 | **2.40** | 6.00 | 9.00 |
     | long poll | 0.100 (0.090–0.120) | 0.200 (0.180–0.240) | 0.400 (0.360–0.480) | 460 | 200 | **0** | 1.00 | 97.0 | **2.40** | 20.0 | 10.0 |
