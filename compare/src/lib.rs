@@ -25,8 +25,17 @@ pub mod measure;
 pub mod results;
 pub mod warning;
 
+// What people read.
+pub mod condition;
+pub mod metric;
+#[cfg(test)]
+mod sample;
+pub mod text;
+pub mod verdict;
+
 pub mod cli;
 pub mod output;
 pub mod report;
 pub mod schema;
 pub mod session;
+

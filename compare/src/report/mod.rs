@@ -1,58 +1,69 @@
-//! What people read.
+//! What people read: a page, a Markdown file, a table in the terminal, and one plot for a README.
 
-use std::fmt::Write as _;
+mod adjective;
+mod markdown;
+mod notes;
+mod page;
+mod plot;
+mod printable;
+mod reasons;
+mod summary;
+mod terminal;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
-use crate::label;
-use crate::results::{Figure, Results};
+use anyhow::Context;
 
-/// Writes the reports into a folder.
+use crate::condition::Condition;
+use crate::results::Results;
+use printable::printable;
+
+/// Writes `report.html`, `report.md` and `latency-traffic.svg` into a folder that exists. Each is written beside its place
+/// and then moved there, so that a reader sees the whole of the old or the whole of the new. Without a figure to plot
+/// there is no plot, and one of an earlier run is removed.
+///
+/// # Errors
+/// If the folder cannot be written.
 pub fn write(results: &Results, folder: &Path) -> anyhow::Result<()> {
-    Ok(std::fs::write(folder.join("report.md"), terminal(results))?)
+    replace(&folder.join("report.html"), &html(results))?;
+    replace(&folder.join("report.md"), &markdown(results))?;
+    let plot = folder.join(markdown::PLOT);
+    match latency_traffic(results) {
+        Some(svg) => replace(&plot, &svg),
+        None if plot.exists() => {
+            std::fs::remove_file(&plot).with_context(|| format!("cannot remove {}", plot.display()))
+        }
+        None => Ok(()),
+    }
 }
 
-/// A plain table.
+/// The page, in one file that asks for nothing else.
+pub fn html(results: &Results) -> String {
+    page::page(&printable(results)).into_string()
+}
+
+/// The tables and the method as Markdown.
+pub fn markdown(results: &Results) -> String {
+    markdown::markdown(&printable(results))
+}
+
+/// The table for the terminal, in 100 columns, with warnings below.
 pub fn terminal(results: &Results) -> String {
-    let mut table = String::new();
-    let show = |figure: Option<Figure>| {
-        figure.map_or("-".to_owned(), |figure| format!("{:.2}", figure.median))
-    };
-    for cell in &results.cells {
-        let figures = &cell.figures;
-        let bytes = figures.bytes.map_or("-".to_owned(), |bytes| {
-            let kinds = |kinds: crate::results::ByteKinds| {
-                [kinds.handshake, kinds.headers, kinds.framing, kinds.payload]
-                    .map(|kind| format!("{:.0}", kind.median))
-                    .join("+")
-            };
-            format!("{} up {} down", kinds(bytes.up), kinds(bytes.down))
-        });
-        let _ = writeln!(
-            table,
-            "{:75} p50 {} p99 {} ms, start {} ms, back {} ms, {bytes}, {} requests, {} µs, {} KiB, {} wake-ups, {} B/h, load {}{}",
-            label::of(&cell.cell),
-            show(figures.latency_p50_ms),
-            show(figures.latency_p99_ms),
-            show(figures.cold_start_ms),
-            show(figures.resume_ms),
-            show(figures.requests_per_message),
-            show(figures.server_cpu_us_per_message),
-            show(figures.server_memory_kib_per_client),
-            show(figures.wakeups_per_minute),
-            show(figures.idle_bytes_per_hour),
-            show(figures.load_cpu_share),
-            if cell.is_valid() { "" } else { " INVALID" },
-        );
-        for warning in &cell.warnings {
-            let _ = writeln!(table, "    {}: {}", warning.code, warning.message);
-        }
-        for expected in cell.expected.iter().filter(|expected| expected.differs) {
-            let _ = writeln!(
-                table,
-                "    {} is {:.3}, expected {:.3} to {:.3}: {}",
-                expected.figure, expected.measured, expected.from, expected.to, expected.why
-            );
-        }
-    }
-    table
+    terminal::terminal(&printable(results))
+}
+
+/// The plot that says most, as an SVG file of its own, legible on light and dark pages.
+pub fn latency_traffic(results: &Results) -> Option<String> {
+    let condition = Condition::reference(results)?;
+    let plot = plot::traffic::plot(results, &condition, 760.0, 420.0)?;
+    Some(plot.standalone())
+}
+
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    let beside = path.with_added_extension("new");
+    std::fs::write(&beside, text).with_context(|| format!("cannot write {}", beside.display()))?;
+    std::fs::rename(&beside, path)
+        .with_context(|| format!("cannot move {} into its place", path.display()))
 }

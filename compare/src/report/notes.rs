@@ -1,0 +1,197 @@
+//! What the three reports say in the same words: warnings, expectations, the run itself.
+
+use crate::condition::{Choice, Condition};
+use crate::metric::Metric;
+use crate::report::summary::Summary;
+use crate::results::{CellResult, Expectation, Results};
+use crate::text;
+
+/// How a cell's figures come about, for whoever reads a table of them.
+pub const FIGURES: &str = "Figures are medians of the repeats, with the smallest and the largest below. Latency counts from the moment \
+     at which a message was to be sent, so a late sender hides nothing. Bytes are counted below TLS, for each delivered \
+     message and with its requests; those of handshakes are given for each connection, for what falls on a message depends \
+     on how long a run is. Idle traffic and wake-ups are those of a client to whom nothing is sent.";
+
+/// A cell by name: `WebSocket, HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback`.
+pub fn cell_name(cell: &CellResult) -> String {
+    let choice = text::choice(&Choice::of(&cell.cell));
+    format!("{choice}, {}", text::condition(&Condition::of(&cell.cell)))
+}
+
+/// A line on how much of the plan is in the report, if not all of it.
+pub fn partial(results: &Results) -> Option<String> {
+    let cells = results.cells.len();
+    (!results.complete).then(|| {
+        format!(
+            "The run was interrupted, or is not over: this is a part of it, {}.",
+            counted(cells, "cell")
+        )
+    })
+}
+
+/// So many of something.
+pub fn counted(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", text::count(count as u64))
+}
+
+/// The name and the values of an expectation: `p50 latency`, `100 ms to 110 ms`, `103 ms`.
+pub fn expectation(expectation: &Expectation) -> (String, String, String) {
+    let field = expectation.figure.as_str();
+    let metric = Metric::by_field(field);
+    let name = metric.map_or_else(
+        || field.replace(['_', '.'], " "),
+        |metric| metric.name().to_owned(),
+    );
+    let unit = metric.or_else(|| field.starts_with("bytes.").then_some(Metric::Bytes));
+    let value =
+        |value: f64| unit.map_or_else(|| text::number(value), |unit| text::with_unit(unit, value));
+    let (from, to) = (value(expectation.from), value(expectation.to));
+    let range = if from == to {
+        from
+    } else {
+        format!("{from} to {to}")
+    };
+    (name, range, value(expectation.measured))
+}
+
+/// Warnings of one kind.
+#[derive(Debug, Clone)]
+pub struct Warnings<'a> {
+    /// Its short name.
+    pub code: &'a str,
+    /// Whether they make their cells invalid.
+    pub invalidates: bool,
+    /// Each cell's name with what is said of it.
+    pub cells: Vec<(String, &'a str)>,
+}
+
+impl Warnings<'_> {
+    /// What they do to their cells, in a word.
+    pub fn effect(&self) -> &'static str {
+        if self.invalidates {
+            "invalid"
+        } else {
+            "warning"
+        }
+    }
+}
+
+/// Every warning of every cell by kind, those that make cells invalid first.
+pub fn warnings(results: &Results) -> Vec<Warnings<'_>> {
+    let mut kinds: Vec<Warnings> = Vec::new();
+    for cell in &results.cells {
+        for warning in &cell.warnings {
+            let said = (cell_name(cell), warning.message.as_str());
+            let is_same = |kind: &&mut Warnings| {
+                (kind.code, kind.invalidates) == (&warning.code, warning.invalidates)
+            };
+            match kinds.iter_mut().find(is_same) {
+                Some(kind) => kind.cells.push(said),
+                None => kinds.push(Warnings {
+                    code: &warning.code,
+                    invalidates: warning.invalidates,
+                    cells: vec![said],
+                }),
+            }
+        }
+    }
+    kinds.sort_by_key(|kind| !kind.invalidates);
+    kinds
+}
+
+/// What was delivered of what was expected, if it was not all of it, once and in order.
+pub fn amiss(cell: &CellResult) -> Option<String> {
+    let deliveries = &cell.deliveries;
+    let counts = [
+        (deliveries.lost, "lost"),
+        (deliveries.repeated, "repeated"),
+        (deliveries.out_of_order, "out of order"),
+        (deliveries.corrupted, "corrupted"),
+    ];
+    let said: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", text::count(*count)))
+        .collect();
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
+/// Who is best at what, in a sentence: what a reader in a hurry takes home. Nothing if one of these figures is missing, or there is nobody
+/// to compare with.
+pub fn in_short(summary: &Summary) -> Option<String> {
+    let wanted = [
+        (Metric::P50, "is the soonest", ""),
+        (Metric::Bytes, "needs the fewest bytes for a message", ""),
+        (
+            Metric::IdleBytes,
+            "needs the fewest while waiting",
+            " an hour",
+        ),
+        (
+            Metric::Cpu,
+            "costs the server the least CPU for a message",
+            "",
+        ),
+    ];
+    let mut groups: Vec<(Choice, Vec<String>)> = Vec::new();
+    for (metric, what, per) in wanted {
+        let (choice, value) = summary.best(metric)?;
+        let clause = format!("{what} ({}{per})", text::with_unit(metric, value));
+        match groups.iter_mut().find(|(other, _)| *other == choice) {
+            Some((_, clauses)) => clauses.push(clause),
+            None => groups.push((choice, vec![clause])),
+        }
+    }
+    let said: Vec<String> = groups
+        .iter()
+        .map(|(choice, clauses)| format!("{} {}", text::choice(choice), clauses.join(", ")))
+        .collect();
+    Some(format!("{}.", said.join("; ")))
+}
+
+/// The facts of the run, by name.
+pub fn facts(results: &Results) -> Vec<(&'static str, String)> {
+    let machine = &results.machine;
+    let method = &results.method;
+    let address = results
+        .gateway
+        .url
+        .as_deref()
+        .unwrap_or("started by this run, in a process of its own");
+    let watched = if results.gateway.watched {
+        ""
+    } else {
+        "; its CPU time and memory could not be watched"
+    };
+    vec![
+        ("begun", results.started_at.clone()),
+        ("took", text::seconds(results.took_s)),
+        ("command", results.command.clone()),
+        (
+            "machine",
+            format!(
+                "{}, {}, {} GiB",
+                machine.processor,
+                counted(machine.cores, "core"),
+                text::number(machine.memory_gib)
+            ),
+        ),
+        ("kernel", machine.kernel.clone()),
+        ("placement", machine.placement.clone()),
+        (
+            "gateway",
+            format!("{} ({address}{watched})", results.gateway.server),
+        ),
+        (
+            "repeats",
+            format!(
+                "up to {} of each cell, interleaved; each with at least {} of load after {} that do not count",
+                method.repeats,
+                text::seconds(method.measure_s),
+                text::seconds(method.warm_up_s)
+            ),
+        ),
+        ("seed", method.seed.to_string()),
+    ]
+}

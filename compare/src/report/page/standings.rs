@@ -1,0 +1,91 @@
+//! How each transport stands in each case, with the figures that were weighed.
+
+use maud::{Markup, html};
+
+use super::{heading, scrolling};
+use crate::metric::Metric;
+use crate::report::plot;
+use crate::results::Results;
+use crate::text;
+use crate::verdict::{self, Contender, Standing, Verdict};
+
+/// A table for each case of which something was measured.
+pub fn standings(results: &Results) -> Markup {
+    let mut verdicts = verdict::all(results);
+    verdicts.retain(|verdict| !verdict.contenders.is_empty());
+    html! {
+        @if !verdicts.is_empty() {
+            section id="standings" {
+                h2 { "How each transport stands" }
+                p class="hint" {
+                    "Who is best at everything that a case weighs costs 1; the spread is that of the costs by the smallest and the \
+                     largest figures of the repeats. A dash was not measured, or not weighed."
+                }
+                div class="standings" { @for verdict in &verdicts { (standing(verdict)) } }
+            }
+        }
+    }
+}
+
+fn standing(verdict: &Verdict) -> Markup {
+    let mut columns: Vec<Metric> = Vec::new();
+    for (metric, _) in verdict
+        .contenders
+        .iter()
+        .flat_map(|contender| &contender.figures)
+    {
+        if !columns.contains(metric) {
+            columns.push(*metric);
+        }
+    }
+    let table = html! {
+        table class="figures dense" {
+            caption {
+                b { (verdict.case.name) }
+                @if let Some(condition) = &verdict.condition { ": " (text::condition(condition)) }
+            }
+            thead { tr {
+                th scope="col" { "transport" }
+                th scope="col" { "cost" }
+                @for &metric in &columns { (heading(metric)) }
+            } }
+            tbody { @for contender in &verdict.contenders { (row(contender, &columns)) } }
+        }
+    };
+    scrolling(
+        &format!("How each transport stands: {}", verdict.case.name),
+        &table,
+    )
+}
+
+fn row(contender: &Contender, columns: &[Metric]) -> Markup {
+    let value = |metric| Some(text::in_column(metric, contender.figure(metric)?));
+    html! {
+        tr {
+            th scope="row" {
+                span class={ "dot " (plot::class(contender.choice.transport)) } {}
+                (text::choice(&contender.choice))
+                @match &contender.standing {
+                    Standing::Out(why) | Standing::Unknown(why) => small { (why) },
+                    Standing::Ranked { .. } => {},
+                }
+            }
+            td {
+                @match &contender.standing {
+                    Standing::Ranked { cost } => {
+                        b { (text::number(cost.median)) }
+                        @if cost.min < cost.max { small { (text::number(cost.min)) "–" (text::number(cost.max)) } }
+                    },
+                    Standing::Out(_) => "out",
+                    Standing::Unknown(_) => "unknown",
+                }
+            }
+            @for &metric in columns {
+                @match value(metric) {
+                    Some(value) => td { (value) },
+                    None => td class="none" { "–" },
+                }
+            }
+        }
+    }
+}

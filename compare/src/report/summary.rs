@@ -1,0 +1,123 @@
+//! The summary: one condition, a row for each transport, the least of each column marked.
+
+use crate::condition::{Choice, Condition, at_rest};
+use crate::metric::Metric;
+use crate::results::{CellResult, Figure, Results};
+
+/// The columns of the summary. What was measured of nobody is left out.
+pub const COLUMNS: [Metric; 11] = [
+    Metric::P50,
+    Metric::P99,
+    Metric::P999,
+    Metric::BytesDown,
+    Metric::BytesUp,
+    Metric::Handshake,
+    Metric::Requests,
+    Metric::IdleBytes,
+    Metric::WakeUps,
+    Metric::Cpu,
+    Metric::Memory,
+];
+
+/// A table of figures.
+#[derive(Debug, Clone)]
+pub struct Summary<'a> {
+    /// Under which condition.
+    pub condition: Condition,
+    /// The columns in which something was measured.
+    pub columns: Vec<Metric>,
+    /// The rows, in the order of the transports.
+    pub rows: Vec<Row<'a>>,
+}
+
+/// A row.
+#[derive(Debug, Clone)]
+pub struct Row<'a> {
+    /// What was measured.
+    pub choice: Choice,
+    /// The cell.
+    pub cell: &'a CellResult,
+    /// A figure for each column.
+    pub figures: Vec<Option<Ranked>>,
+    results: &'a Results,
+}
+
+impl Row<'_> {
+    /// Any figure of its cell; what is measured at rest, at rest.
+    pub fn figure(&self, metric: Metric) -> Option<Figure> {
+        figure(self.results, self.cell, metric)
+    }
+}
+
+/// A figure that may be the least of its column.
+#[derive(Debug, Clone, Copy)]
+pub struct Ranked {
+    /// The figure.
+    pub figure: Figure,
+    /// Whether no valid row has less. Never so in an invalid row, nor if there is only one.
+    pub is_least: bool,
+}
+
+impl Summary<'_> {
+    /// Who has the least of something among the valid rows, and how much; nothing if there are not two to compare.
+    pub fn best(&self, metric: Metric) -> Option<(Choice, f64)> {
+        let valid = self.rows.iter().filter(|row| row.cell.is_valid());
+        let figures: Vec<(Choice, f64)> = valid
+            .filter_map(|row| Some((row.choice, row.figure(metric)?.median)))
+            .collect();
+        let least = figures.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+        least.filter(|_| figures.len() > 1)
+    }
+}
+
+/// The summary of a run; absent if it has no cells.
+pub fn summary(results: &Results) -> Option<Summary<'_>> {
+    let condition = Condition::reference(results)?;
+    let cells = condition.cells(results);
+    let figure = |cell, metric| figure(results, cell, metric);
+    let is_measured = |metric: &Metric| cells.iter().any(|cell| figure(cell, *metric).is_some());
+    let columns: Vec<Metric> = COLUMNS.into_iter().filter(is_measured).collect();
+    // With one row there is nothing to rank.
+    let is_ranked = cells.iter().filter(|cell| cell.is_valid()).count() > 1;
+    let least: Vec<f64> = columns
+        .iter()
+        .map(|&metric| {
+            let valid = cells.iter().filter(|cell| cell.is_valid());
+            let figures = valid.filter_map(|cell| figure(cell, metric));
+            figures
+                .map(|figure| figure.median)
+                .fold(f64::INFINITY, f64::min)
+        })
+        .collect();
+    let rows = cells
+        .iter()
+        .map(|&cell| Row {
+            choice: Choice::of(&cell.cell),
+            cell,
+            results,
+            figures: columns
+                .iter()
+                .zip(&least)
+                .map(|(&metric, least)| {
+                    let figure = figure(cell, metric)?;
+                    let is_least = is_ranked && cell.is_valid() && figure.median <= *least;
+                    Some(Ranked { figure, is_least })
+                })
+                .collect(),
+        })
+        .collect();
+    Some(Summary {
+        condition,
+        columns,
+        rows,
+    })
+}
+
+fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<Figure> {
+    match metric {
+        Metric::IdleBytes | Metric::WakeUps => {
+            at_rest(results, cell, metric).or_else(|| metric.of(cell))
+        }
+        _ => metric.of(cell),
+    }
+}

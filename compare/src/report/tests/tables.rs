@@ -1,0 +1,173 @@
+//! The tables and the sentences, with exact figures.
+
+use super::*;
+
+#[test]
+fn the_terminal_shows_figures_then_verdicts_then_doubts() {
+    let mut all = four();
+    all.complete = false;
+    all.cells[2] = invalid(all.cells[2].clone());
+    all.skipped.push(Skipped {
+        what: "1 % loss".to_owned(),
+        why: "network namespaces need root".to_owned(),
+    });
+    let text = terminal(&all);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 100),
+        "{text}"
+    );
+    insta::assert_snapshot!(text, @r#"
+    HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; * least
+    ────────────────────────────────────────────────────────────────────────────────────────────────
+     transport             p50      p99    down      up       req    idle   wakes      CPU   memory
+                            ms       ms   B/msg   B/msg      /msg    kB/h    /min   µs/msg      KiB
+    ────────────────────────────────────────────────────────────────────────────────────────────────
+     WebSocket          *0.060   *0.120    *130      *0   *0.0020   *1.20   *2.40     5.00     3.00
+     SSE                 0.070    0.140     150    1.00   *0.0020    9.80   *2.40     6.00     9.00
+     long poll           0.100    0.200     460     200      1.00    97.0    2.40     20.0     10.0
+     invalid
+     short poll (1 s)      500    1,000     162    20.0     0.100   1,500    60.0    *4.00    *2.00
+    ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    ────────────────────────────────────────────────────────────────────────────────────────────────────
+     case            take                            then
+    ────────────────────────────────────────────────────────────────────────────────────────────────────
+     chat            WebSocket                       SSE at 1.48 × the cost; unknown: long poll
+     notifications   WebSocket                       SSE at 3.76 × the cost; unknown: long poll
+     dashboard       WebSocket or short poll (1 s)   short poll (1 s) at 1.05 × the cost, which is
+                                                     level; unknown: long poll
+     game            WebSocket                       the others are out: clients must send over it and
+                                                     cannot (SSE, long poll, short poll (1 s))
+     trading         cannot say                      nothing was measured with 50 messages/s or more,
+                                                     on loopback
+     live stream     cannot say                      nothing was measured with 0.5 messages/s or more,
+                                                     100 subscribers or more, on loopback
+     mobile          cannot say                      nothing was measured with 0.1 to 20 messages/s,
+                                                     over a delayed network
+    ────────────────────────────────────────────────────────────────────────────────────────────────────
+    The run was interrupted, or is not over: this is a part of it, 8 cells.
+    invalid: long poll, HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback: the load used 97 % of its core
+    skipped: 1 % loss: network namespaces need root
+    "#);
+}
+
+#[test]
+fn the_terminal_is_not_spoken_to() {
+    let text = terminal(&every_text_hostile());
+    assert!(!text.contains('\u{1b}') && text.contains("alert"), "{text}");
+}
+
+#[test]
+fn the_markdown_has_the_tables() {
+    let text = markdown(&four());
+    let tables: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
+    insta::assert_snapshot!(tables.join("\n"), @r#"
+    | transport | p50, ms | p99, ms | p99.9, ms | down, B/msg | up, B/msg | handshake, B/conn | requests, /msg | idle, kB/h | wake-ups, /min | CPU, µs/msg | memory, KiB/client |
+    | WebSocket | **0.060** (0.054–0.072) | **0.120** (0.108–0.144) | **0.240** (0.216–0.288) | **130** | **0** | 1,000 | **0.0020** | **1.20** | **2.40** | 5.00 | 3.00 |
+    | SSE | 0.070 (0.063–0.084) | 0.140 (0.126–0.168) | 0.280 (0.252–0.336) | 150 | 1.00 | **0** | **0.0020** | 9.80 | **2.40** | 6.00 | 9.00 |
+    | long poll | 0.100 (0.090–0.120) | 0.200 (0.180–0.240) | 0.400 (0.360–0.480) | 460 | 200 | **0** | 1.00 | 97.0 | **2.40** | 20.0 | 10.0 |
+    | short poll (1 s) | 500 (450–600) | 1,000 (900–1,200) | 2,000 (1,800–2,400) | 162 | 20.0 | **0** | 0.100 | 1,500 | 60.0 | **4.00** | **2.00** |
+    | case | take | then | what decided |
+    | chat | WebSocket | SSE at 1.48 × the cost | server memory per client 3.00 KiB against 9.00 KiB; requests per message 0.0020 against 0.102; bytes per message 130 B against 151 B |
+    | notifications | WebSocket | SSE at 3.76 × the cost | idle bytes per hour 1.20 kB against 9.80 kB; server memory per client 3.00 KiB against 9.00 KiB |
+    | dashboard | WebSocket or short poll (1 s) | short poll (1 s) at 1.05 × the cost, which is level | bytes per message 130 B against 182 B; server CPU per message 5.00 µs against 4.00 µs |
+    | game | WebSocket | the others are out: clients must send over it and cannot (SSE, long poll, short poll (1 s)) | p99 latency 120 µs, bytes per message 130 B, server CPU per message 5.00 µs |
+    | trading | cannot say | nothing was measured with 50 messages/s or more, on loopback |  |
+    | live stream | cannot say | nothing was measured with 0.5 messages/s or more, 100 subscribers or more, on loopback |  |
+    | mobile | cannot say | nothing was measured with 0.1 to 20 messages/s, over a delayed network |  |
+    | transport | latency | traffic | server load | client complexity |
+    | WebSocket | low → low: p50 latency 60.0 µs, p99 latency 120 µs | low → low: bytes per message 130 B, idle bytes per hour 1.20 kB | medium → low: server CPU per message 5.00 µs, server memory per client 3.00 KiB | high → low: requests per message 0.0020, connections per message 0.0020 |
+    | SSE | low → low: p50 latency 70.0 µs, p99 latency 140 µs | low → low: bytes per message 151 B, idle bytes per hour 9.80 kB | medium → low: server CPU per message 6.00 µs, server memory per client 9.00 KiB | low → low: requests per message 0.0020, connections per message 0.0020 |
+    | long poll | medium → low: p50 latency 100 µs, p99 latency 200 µs | medium → medium: bytes per message 660 B, idle bytes per hour 97.0 kB | high → medium: server CPU per message 20.0 µs, server memory per client 10.0 KiB | medium → high: requests per message 1.00, connections per message 0.0020 |
+    | short poll | high → high: p50 latency 500 ms, p99 latency 1.00 s | high → low: bytes per message 182 B, idle bytes per hour 1.50 MB | high → low: server CPU per message 4.00 µs, server memory per client 2.00 KiB | low → high: requests per message 0.100, connections per message 0.0020 |
+    "#);
+}
+
+#[test]
+fn a_sentence_says_who_is_best_at_what() {
+    let all = four();
+    let summary = summary::summary(&all).expect("a summary");
+    insta::assert_snapshot!(notes::in_short(&summary).unwrap_or_default(), @"WebSocket is the soonest (60.0 µs), needs the fewest bytes for a message (130 B), needs the fewest while waiting (1.20 kB an hour); short poll (1 s) costs the server the least CPU for a message (4.00 µs).");
+    let one = results(vec![cell(Transport::Sse)]);
+    assert_eq!(
+        notes::in_short(&summary::summary(&one).expect("a summary")),
+        None
+    );
+}
+
+#[test]
+fn the_adjectives_stand_beside_the_figures() {
+    let all = four();
+    let condition = Condition::reference(&all).expect("a condition");
+    let words = |aspect| {
+        adjective::judgements(&all, &condition, aspect).map(|judgement| {
+            let measured = judgement.measured.expect("measured");
+            (judgement.said.word(), measured.adjective.word())
+        })
+    };
+    let latency = words(adjective::Aspect::Latency);
+    assert_eq!(
+        latency,
+        [
+            ("low", "low"),
+            ("low", "low"),
+            ("medium", "low"),
+            ("high", "high")
+        ]
+    );
+    let load = words(adjective::Aspect::ServerLoad);
+    assert_eq!(
+        load,
+        [
+            ("medium", "low"),
+            ("medium", "low"),
+            ("high", "medium"),
+            ("high", "low")
+        ]
+    );
+}
+
+#[test]
+fn the_reference_is_where_most_transports_were_measured() {
+    let mut all = four();
+    all.cells.truncate(2);
+    all.cells.extend(Transport::ALL.map(|transport| {
+        let mut cell = cell(transport);
+        cell.cell.rate = Rate::Steady { per_s: 100.0 };
+        cell
+    }));
+    let reference = Condition::reference(&all).expect("a condition");
+    assert_eq!(reference.rate, Rate::Steady { per_s: 100.0 });
+    assert_eq!(
+        text::choice(&Choice::of(&reference.cells(&all)[3].cell)),
+        "short poll (1 s)"
+    );
+}
+
+#[test]
+fn of_each_kind_of_warning_three_are_printed() {
+    let with = |count: usize| {
+        let cells = (1..=count).map(|subscribers| {
+            let mut cell = invalid(cell(Transport::Sse));
+            cell.cell.subscribers = subscribers;
+            cell
+        });
+        terminal(&results(cells.collect()))
+    };
+    let printed = |text: &str| {
+        text.lines()
+            .filter(|line| line.starts_with("invalid: "))
+            .count()
+    };
+    assert_eq!(printed(&with(3)), 3);
+    assert_eq!(printed(&with(4)), 4);
+    assert!(
+        with(4).contains("invalid: load_at_its_limit in 1 cell more, see the report"),
+        "{}",
+        with(4)
+    );
+    assert!(
+        markdown(&results(vec![invalid(cell(Transport::Sse))]))
+            .contains("- invalid: load\\_at\\_its\\_limit, 1 cell\n")
+    );
+}
