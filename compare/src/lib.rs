@@ -2,4 +2,6 @@
 //! the gateway's code.
 
 pub mod cell;
+pub mod crowd;
 pub mod results;
+pub mod rivals;
