@@ -9,6 +9,7 @@ use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, Table};
 
 use super::results::{Measure, RivalsResults, Row};
+use super::rounds::{CORES_WERE_TAKEN, WAITED_SHARE_MAX};
 use super::targets::Verdict;
 use crate::results::Figure;
 
@@ -156,12 +157,26 @@ fn verdicts(verdicts: &[Verdict], preset: &str) -> Table {
 /// Warnings, and what was not done.
 fn doubts(results: &RivalsResults) -> String {
     let mut text = String::new();
+    let mut cores_were_taken = false;
     for row in &results.rows {
         for warning in &row.warnings {
+            if warning.code == CORES_WERE_TAKEN {
+                cores_were_taken = true;
+                continue;
+            }
             let (transport, measure) = (row.transport.name(), row.measure.name());
             let (name, message) = (row.rival.name(), &warning.message);
             let _ = writeln!(text, "- {name}, {transport}, {measure}: {message}");
         }
+    }
+    // The table has the figure for each row; all rows of a busy machine have it.
+    if cores_were_taken {
+        let percent = WAITED_SHARE_MAX * 100.0;
+        let _ = writeln!(
+            text,
+            "- (!): the load or the server waited {percent:.0} % of the time or more for a core that other programs had: the \
+             milliseconds are theirs, too"
+        );
     }
     for skipped in &results.skipped {
         let _ = writeln!(text, "- skipped: {}: {}", skipped.what, skipped.why);

@@ -8,7 +8,10 @@ use crate::results::{Figure, Warning};
 /// From this share of its core on, the load may have been what limited a figure.
 const LOAD_SHARE_MAX: f64 = 0.9;
 /// From this share of the time on, other programs may have made a latency.
-const WAITED_SHARE_MAX: f64 = 0.1;
+pub const WAITED_SHARE_MAX: f64 = 0.1;
+
+/// The code of the warning that says so.
+pub const CORES_WERE_TAKEN: &str = "cores_were_taken";
 
 /// What one turn of one rival gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +118,7 @@ fn warnings(measure: Measure, series: &Series) -> Vec<Warning> {
     if let Some(waited) = waited.filter(|waited| is_latency && waited.median >= WAITED_SHARE_MAX) {
         let percent = waited.median * 100.0;
         warnings.push(Warning {
-            code: "cores_were_taken".to_owned(),
+            code: CORES_WERE_TAKEN.to_owned(),
             message: format!(
                 "one side waited {percent:.0} % of the time for a core that other programs had"
             ),

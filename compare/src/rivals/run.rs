@@ -15,6 +15,7 @@ use super::rounds::{self, Series, Turn};
 use super::{FILES_MAX, machine, memory, report, targets, turns};
 use crate::crowd::Kind;
 use crate::crowd::place::Place;
+use crate::crowd::process::Process;
 use crate::results::Skipped;
 
 /// What the load opens besides the connections.
@@ -209,7 +210,8 @@ impl Run {
             let mut at = 0;
             while at < rigs.len() {
                 let rival = rigs[at].0;
-                let done = turn(&mut rigs[at].1).with_context(|| last_words(&rigs[at]));
+                let done =
+                    turn(&mut rigs[at].1).with_context(|| last_words(rival, &rigs[at].1.process));
                 match done {
                     Ok(turn) if round > 0 => note_turn(&mut all, rival, turn),
                     Ok(_) => {}
@@ -263,7 +265,7 @@ impl Run {
         let process = self.launcher().start(installed)?;
         let connections = self.results.method.connections;
         memory::measure(&process, installed.rival, kind, connections)
-            .with_context(|| process.last_words())
+            .with_context(|| last_words(installed.rival, &process))
     }
 
     fn reached_by(&self, kind: Kind) -> impl Iterator<Item = &Installed> {
@@ -326,11 +328,10 @@ fn note_turn(all: &mut Vec<Series>, rival: Rival, turn: Turn) {
     }
 }
 
-fn last_words((rival, rig): &(Rival, Rig)) -> String {
-    let words = rig.process.last_words();
-    match words.as_str() {
-        "" => rival.name().to_owned(),
-        _ => format!("{} said: {words}", rival.name()),
+fn last_words(rival: Rival, process: &Process) -> String {
+    match process.last_words() {
+        words if words.is_empty() => rival.name().to_owned(),
+        words => format!("{} said: {words}", rival.name()),
     }
 }
 

@@ -13,15 +13,14 @@ use crate::crowd::cpu::Cpu;
 /// Bursts of `messages`, one after the other, for at least so long. The value is the CPU time of the server for each
 /// delivery, in µs, the share of the publishing included.
 pub fn cpu(rig: &mut Rig, messages: u64, at_least: Duration) -> Result<Turn> {
-    const BURSTS_MIN: usize = 2;
     let watch = Watch::start(rig)?;
-    let mut bursts = 0;
-    while bursts < BURSTS_MIN || watch.began.elapsed() < at_least {
+    let mut bursts = 0_u32;
+    while bursts == 0 || watch.began.elapsed() < at_least {
         rig.burst(messages)?;
         bursts += 1;
     }
     let (ran, shares) = watch.stop(rig)?;
-    let deliveries = bursts as f64 * messages as f64 * rig.crowd.len() as f64;
+    let deliveries = f64::from(bursts) * messages as f64 * rig.crowd.len() as f64;
     Ok(Turn {
         values: vec![ran.as_secs_f64() * 1e6 / deliveries],
         shares: Some(shares),
@@ -170,7 +169,8 @@ impl Watch {
         let waited = load.waited.max(server.waited);
         let shares = Shares {
             load: load.ran.as_secs_f64() / elapsed,
-            waited: waited.as_secs_f64() / elapsed,
+            // Several threads may wait at once.
+            waited: (waited.as_secs_f64() / elapsed).min(1.0),
         };
         Ok((server.ran, shares))
     }
