@@ -114,8 +114,9 @@ impl Process {
             sleep(Duration::from_millis(10));
         }
         for process in tree {
-            // Another process may have the number by now.
-            if Running::find(process.pid) == Some(process) {
+            // Another process may have the number by now. An orphan has another parent.
+            let began = Running::find(process.pid).map(|now| now.began);
+            if began == Some(process.began) {
                 signal(process.pid, Signal::KILL);
             }
         }
