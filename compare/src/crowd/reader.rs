@@ -129,7 +129,7 @@ impl Reader {
         {
             self.others += 1;
         }
-        Ok(Some(head.len()))
+        Ok(Some(head.bytes()))
     }
 
     fn read_frame(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
@@ -186,8 +186,8 @@ impl Reader {
         let Some(head) = Head::read(bytes)? else {
             return Ok(None);
         };
-        let end = head.len() + head.content_length()?;
-        let Some(body) = bytes.get(head.len()..end) else {
+        let end = head.bytes() + head.content_length()?;
+        let Some(body) = bytes.get(head.bytes()..end) else {
             return Ok(None);
         };
         let body = std::str::from_utf8(body)?;

@@ -43,7 +43,7 @@ impl<'a> Head<'a> {
     }
 
     /// How many bytes it has.
-    pub fn len(self) -> usize {
+    pub fn bytes(self) -> usize {
         self.text.len()
     }
 

@@ -142,13 +142,14 @@ fn verdicts(verdicts: &[Verdict], preset: &str) -> Table {
             Measure::Memory => format!("{value:.1} KiB"),
             _ => format!("{value:.2} ×"),
         };
+        let doubt = if verdict.is_doubtful { " (!)" } else { "" };
         table.add_row([
             verdict.measure.name().to_owned(),
             verdict.transport.name().to_owned(),
             format!("≤ {}", number(verdict.must)),
             format!("≤ {}", number(verdict.goal)),
             number(verdict.measured),
-            verdict.outcome.name().to_owned(),
+            format!("{}{doubt}", verdict.outcome.name()),
         ]);
     }
     table

@@ -94,7 +94,7 @@ pub fn figure(mut values: Vec<f64>) -> Option<Figure> {
     values.sort_by(f64::total_cmp);
     let (min, max) = (*values.first()?, *values.last()?);
     let half = values.len() / 2;
-    let median = if values.len() % 2 == 0 {
+    let median = if values.len().is_multiple_of(2) {
         f64::midpoint(values[half - 1], values[half])
     } else {
         values[half]
@@ -207,9 +207,15 @@ mod tests {
 
     #[test]
     fn who_falls_behind_in_most_rounds_is_named() {
+        fn rows_of(slow: &Series) -> Vec<Row> {
+            rows(
+                &[Measure::LatencyP99],
+                Kind::Longpoll,
+                std::slice::from_ref(slow),
+            )
+        }
         let mut slow = series(Rival::SocketIo, &[900.0; 3], 0.2, 0.0);
         slow.turns[0].kept_up = false;
-        let rows_of = |slow: &Series| rows(&[Measure::LatencyP99], Kind::Longpoll, &[slow.clone()]);
         assert!(rows_of(&slow)[0].warnings.is_empty());
         slow.turns[2].kept_up = false;
         assert_eq!(rows_of(&slow)[0].warnings[0].code, "fell_behind");

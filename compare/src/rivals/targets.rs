@@ -56,6 +56,8 @@ pub struct Verdict {
     pub measured: f64,
     /// What follows.
     pub outcome: Outcome,
+    /// True if a warning casts doubt on one of the two figures, so that the outcome may be another on a quiet machine.
+    pub is_doubtful: bool,
 }
 
 /// What follows from a figure.
@@ -101,9 +103,11 @@ fn verdict(target: &Target, rows: &[Row]) -> Option<Verdict> {
     let ours = of(Rival::Everyway)?;
     let is_ratio = target.measure != Measure::Memory;
     let figure = if is_ratio { ours.to_nchan? } else { ours.value };
-    let other_is_valid = !is_ratio || of(Rival::Nchan).is_some_and(Row::is_valid);
+    let other = of(Rival::Nchan).filter(|_| is_ratio);
+    let mut sides = [Some(ours), other].into_iter().flatten();
+    let is_doubtful = sides.clone().any(|row| !row.warnings.is_empty());
     let outcome = match figure.median {
-        _ if !ours.is_valid() || !other_is_valid => Outcome::Invalid,
+        _ if !sides.all(Row::is_valid) => Outcome::Invalid,
         median if median <= target.goal => Outcome::Goal,
         median if median <= target.must => Outcome::Must,
         _ => Outcome::Short,
@@ -115,6 +119,7 @@ fn verdict(target: &Target, rows: &[Row]) -> Option<Verdict> {
         goal: target.goal,
         measured: figure.median,
         outcome,
+        is_doubtful,
     })
 }
 
@@ -124,11 +129,16 @@ mod tests {
     use super::*;
 
     fn outcome(ours: f64, load: f64) -> Outcome {
+        verdict_on(Measure::CpuBurst64, ours, load, 0.0).outcome
+    }
+
+    /// The verdict on a figure of ours beside one of Nchan, which is 10.
+    fn verdict_on(measure: Measure, ours: f64, load: f64, waited: f64) -> Verdict {
         let series = |rival, value, load| Series {
             rival,
             turns: vec![Turn {
                 values: vec![value],
-                shares: Some(Shares { load, waited: 0.0 }),
+                shares: Some(Shares { load, waited }),
                 kept_up: true,
             }],
         };
@@ -136,10 +146,10 @@ mod tests {
             series(Rival::Everyway, ours, 0.1),
             series(Rival::Nchan, 10.0, load),
         ];
-        let rows = rows(&[Measure::CpuBurst64], Kind::WebSocket, &all);
-        let verdicts = verdicts(&rows);
+        let rows = rows(&[measure], Kind::WebSocket, &all);
+        let mut verdicts = verdicts(&rows);
         assert_eq!(verdicts.len(), 1);
-        verdicts[0].outcome
+        verdicts.remove(0)
     }
 
     #[test]
@@ -153,5 +163,14 @@ mod tests {
     #[test]
     fn a_ratio_to_a_figure_that_must_not_be_used_is_none() {
         assert_eq!(outcome(1.0, 0.95), Outcome::Invalid);
+    }
+
+    #[test]
+    fn a_latency_of_a_busy_machine_is_doubtful() {
+        for (waited, is_doubtful) in [(0.09, false), (0.1, true)] {
+            let verdict = verdict_on(Measure::LatencyP99, 5.0, 0.1, waited);
+            assert_eq!(verdict.outcome, Outcome::Goal);
+            assert_eq!(verdict.is_doubtful, is_doubtful, "{waited}");
+        }
     }
 }
