@@ -16,6 +16,7 @@ use crate::network::namespace::Order;
 use crate::output::Output;
 use crate::plan::{Choice, Depth, Plan};
 use crate::report;
+use crate::rivals;
 use crate::schema;
 use crate::serve::{self, ServeArgs};
 use crate::session::Session;
@@ -51,6 +52,8 @@ enum Command {
     Run(RunArgs),
     /// Print the JSON schema of results.json.
     Schema,
+    /// The same work for Everyway, Nchan, Node ws, Socket.IO and Python websockets.
+    Rivals(rivals::Options),
 }
 
 #[derive(Debug, Args)]
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
             print!("{}", schema::text());
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Rivals(options)) => rivals::run(options).map(|()| ExitCode::SUCCESS),
         Some(Command::Run(args)) => run_one(&args).map(|()| ExitCode::SUCCESS),
         None => measure(&cli.measure),
     };

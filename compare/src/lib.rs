@@ -25,6 +25,10 @@ pub mod measure;
 pub mod results;
 pub mod warning;
 
+// The same work for others.
+pub mod crowd;
+pub mod rivals;
+
 // What people read.
 pub mod condition;
 pub mod metric;
@@ -38,4 +42,3 @@ pub mod output;
 pub mod report;
 pub mod schema;
 pub mod session;
-

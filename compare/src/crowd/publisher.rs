@@ -1,0 +1,126 @@
+//! Who publishes: one WebSocket, many messages in one write.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Dialect, Kind, PATIENCE, Reader, Role, SOCKET_IO, Wire, numbered, wire};
+
+/// A client that publishes to one channel. The messages are numbered, from 0.
+#[derive(Debug)]
+pub struct Publisher {
+    socket: TcpStream,
+    dialect: Dialect,
+    channel: String,
+    reader: Reader,
+    buffer: Vec<u8>,
+    published: u64,
+}
+
+impl Publisher {
+    /// Connects, and waits until it may publish.
+    pub fn connect(address: SocketAddr, dialect: Dialect, channel: &str) -> Result<Self> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        let wire = Wire {
+            dialect,
+            kind: Kind::WebSocket,
+        };
+        let mut publisher = Self {
+            socket,
+            dialect,
+            channel: channel.to_owned(),
+            reader: Reader::new(wire, Role::Publisher, channel),
+            buffer: vec![0; 64 * 1024],
+            published: 0,
+        };
+        let hello = wire::upgrade(&path(dialect, channel));
+        publisher.socket.write_all(hello.as_bytes())?;
+        publisher.socket.set_nonblocking(true)?;
+        publisher.wait_until_ready()?;
+        Ok(publisher)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while self.reader.others == 0 {
+            ensure!(start.elapsed() < PATIENCE, "nobody welcomes the publisher");
+            self.serve()?;
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// How many messages it published.
+    pub fn published(&self) -> u64 {
+        self.published
+    }
+
+    /// Publishes the next messages in one write.
+    pub fn publish(&mut self, messages: u64) -> Result<()> {
+        let mut commands = Vec::new();
+        for number in self.published..self.published + messages {
+            commands.extend(command(
+                self.dialect,
+                &self.channel,
+                &numbered::payload(number),
+            ));
+        }
+        self.published += messages;
+        let mut left = &commands[..];
+        let start = Instant::now();
+        while !left.is_empty() {
+            match self.socket.write(left) {
+                Ok(written) => left = &left[written..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ensure!(start.elapsed() < PATIENCE, "the server reads no more");
+                    // It may wait until its answers are read.
+                    self.serve()?;
+                    std::thread::yield_now();
+                }
+                Err(error) => return Err(error).context("the publisher's socket"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what is there, without waiting: answers, and pings, which are answered. Bad news is an error.
+    pub fn serve(&mut self) -> Result<()> {
+        loop {
+            match self.socket.read(&mut self.buffer) {
+                Ok(0) => bail!("the server closed the publisher's connection"),
+                Ok(count) => self.reader.take(&self.buffer[..count])?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error).context("the publisher's socket"),
+            }
+        }
+        let say = std::mem::take(&mut self.reader.say);
+        if !say.is_empty() {
+            let written = self.socket.write(&say).context("what the publisher says")?;
+            ensure!(written == say.len(), "what the publisher says was cut");
+        }
+        Ok(())
+    }
+}
+
+fn path(dialect: Dialect, channel: &str) -> String {
+    match dialect {
+        Dialect::Everyway => "/v1/ws".to_owned(),
+        Dialect::Nchan => format!("/publish?channel={channel}"),
+        Dialect::Plain => "/publish".to_owned(),
+        Dialect::SocketIo => format!("{SOCKET_IO}websocket"),
+    }
+}
+
+/// What publishes one payload.
+fn command(dialect: Dialect, channel: &str, payload: &str) -> Vec<u8> {
+    wire::masked_text(&match dialect {
+        Dialect::Everyway => {
+            format!(r#"{{"action":"publish","channel":"{channel}","data":{payload}}}"#)
+        }
+        Dialect::Nchan | Dialect::Plain => payload.to_owned(),
+        Dialect::SocketIo => format!(r#"42["publish","{channel}",{payload}]"#),
+    })
+}

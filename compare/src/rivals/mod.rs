@@ -1,0 +1,32 @@
+//! The same work for Everyway and for servers that others use: CPU time, latency and memory of fan-out, in turns.
+//! `RIVALS.md` says how, and what the figures do not say.
+
+mod install;
+mod launch;
+mod machine;
+mod memory;
+mod options;
+mod report;
+pub mod results;
+mod rig;
+mod rival;
+mod rounds;
+mod run;
+mod serve;
+mod targets;
+mod turns;
+
+pub use options::{Figures, Options};
+pub use rival::Rival;
+pub use targets::{Outcome, Verdict};
+
+/// Files that the load and each server may open, where the system lets them.
+const FILES_MAX: u64 = 32_768;
+
+/// Measures, and leaves `rivals.json` and `rivals.md` in the folder that the options name; or is a server, if they say so.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    match options.child {
+        Some(options::Child::Serve { port }) => serve::run(port),
+        None => run::Run::prepare(&options)?.measure(),
+    }
+}

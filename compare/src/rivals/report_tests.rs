@@ -1,0 +1,106 @@
+//! A report of constructed rounds.
+
+use super::super::results::{Contender, Method, SCHEMA_VERSION};
+use super::super::rival::Rival;
+use super::super::rounds::{Series, Shares, Turn, rows};
+use super::super::targets::verdicts;
+use super::*;
+use crate::crowd::Kind;
+use crate::results::{Machine, Skipped};
+
+fn results() -> RivalsResults {
+    let series = |rival, values: [f64; 3], load| Series {
+        rival,
+        turns: values
+            .map(|value| Turn {
+                values: vec![value],
+                shares: Some(Shares { load, waited: 0.02 }),
+                kept_up: true,
+            })
+            .to_vec(),
+    };
+    let all = [
+        series(Rival::Everyway, [3.0, 9.0, 3.3], 0.4),
+        series(Rival::Nchan, [6.0, 18.0, 6.0], 0.5),
+        series(Rival::Ws, [12.0, 36.0, 12.0], 0.95),
+    ];
+    let rows = rows(&[Measure::CpuOneInFlight], Kind::WebSocket, &all);
+    RivalsResults {
+        schema_version: SCHEMA_VERSION,
+        started_at: "2026-11-25T01:02:03Z".to_owned(),
+        took_s: 12.0,
+        command: "cargo run --release -p compare -- rivals".to_owned(),
+        complete: true,
+        machine: Machine {
+            processor: "a processor".to_owned(),
+            cores: 2,
+            memory_gib: 24.0,
+            kernel: "Linux 6.1".to_owned(),
+            placement: "servers on core 0, load on core 1".to_owned(),
+        },
+        method: Method {
+            subscribers: 1000,
+            connections: 5000,
+            payload_bytes: 128,
+            rounds: 3,
+            memory_rounds: 1,
+            turn_s: 0.5,
+            latency_turn_s: 3.0,
+            rate_per_s: 20.0,
+        },
+        contenders: vec![Contender {
+            rival: Rival::Ws,
+            version: "8.23.0".to_owned(),
+            setup: Rival::Ws.setup().to_owned(),
+        }],
+        verdicts: verdicts(&rows),
+        rows,
+        skipped: vec![Skipped {
+            what: "Socket.IO".to_owned(),
+            why: "install Node.js".to_owned(),
+        }],
+    }
+}
+
+/// A line without the spaces that align it.
+fn squeezed(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn tables_show_medians_spreads_ratios_and_doubts() {
+    let markdown = markdown(&results());
+    let lines: Vec<String> = markdown.lines().map(squeezed).collect();
+    for expected in [
+        "| WebSocket, CPU per delivery, one in flight, µs | Everyway | 3.30 (3.00–9.00) | 0.50 (0.50–0.55) | 1.00 (1.00–1.00) | 40 % | 2 % |",
+        "| | Nchan | 6.00 (6.00–18.00) | 1.00 (1.00–1.00) | 2.00 (1.82–2.00) | 50 % | 2 % |",
+        "| | Node ws (invalid) | 12.00 (12.00–36.00) | 2.00 (2.00–2.00) | 4.00 (3.64–4.00) | 95 % | 2 % |",
+        "| CPU per delivery, one in flight | WebSocket | ≤ 1.00 × | ≤ 0.90 × | 0.50 × | goal reached |",
+        "- Node ws, WebSocket, CPU per delivery, one in flight: the load used 95 % of its core, so it was the bottleneck",
+        "- skipped: Socket.IO: install Node.js",
+        "cargo run --release -p compare -- rivals",
+    ] {
+        assert!(
+            lines.iter().any(|line| line == expected),
+            "{expected} is not in\n{markdown}"
+        );
+    }
+}
+
+#[test]
+fn what_is_written_can_be_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = results();
+    save(&results, folder.path()).unwrap();
+    let written = fs::read_to_string(folder.path().join("rivals.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<RivalsResults>(&written).unwrap(),
+        results
+    );
+    let mut names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["rivals.json", "rivals.md"]);
+}

@@ -1,0 +1,223 @@
+//! Turns of rivals in rounds, and the arithmetic of their ratios.
+
+use super::results::{Measure, Row};
+use super::rival::Rival;
+use crate::crowd::Kind;
+use crate::results::{Figure, Warning};
+
+/// From this share of its core on, the load may have been what limited a figure.
+const LOAD_SHARE_MAX: f64 = 0.9;
+/// From this share of the time on, other programs may have made a latency.
+pub const WAITED_SHARE_MAX: f64 = 0.1;
+
+/// The code of the warning that says so.
+pub const CORES_WERE_TAKEN: &str = "cores_were_taken";
+
+/// What one turn of one rival gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// A value for each measure of the cell.
+    pub values: Vec<f64>,
+    /// How the two sides fared, where that matters.
+    pub shares: Option<Shares>,
+    /// Whether all messages had come shortly after the last was due.
+    pub kept_up: bool,
+}
+
+/// Shares of the time of a turn, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shares {
+    /// In which the load ran.
+    pub load: f64,
+    /// In which the load or the server, whichever had to more, waited for a core.
+    pub waited: f64,
+}
+
+/// The turns of one rival, one for each round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Who.
+    pub rival: Rival,
+    /// Its turns.
+    pub turns: Vec<Turn>,
+}
+
+impl Series {
+    fn values(&self, index: usize) -> Vec<f64> {
+        self.turns.iter().map(|turn| turn.values[index]).collect()
+    }
+
+    fn shares(&self, share: impl Fn(&Shares) -> f64) -> Option<Figure> {
+        let shares = self.turns.iter().filter_map(|turn| turn.shares.as_ref());
+        figure(shares.map(share).collect())
+    }
+}
+
+/// The rows of a cell: for each measure, everybody.
+pub fn rows(measures: &[Measure], transport: Kind, all: &[Series]) -> Vec<Row> {
+    let of = |rival| all.iter().find(|series| series.rival == rival);
+    let (nchan, everyway) = (of(Rival::Nchan), of(Rival::Everyway));
+    let mut rows = Vec::new();
+    for (index, &measure) in measures.iter().enumerate() {
+        for series in all {
+            let rounds = series.values(index);
+            let to = |other: Option<&Series>| figure(ratios(&rounds, &other?.values(index)));
+            let Some(value) = figure(rounds.clone()) else {
+                continue;
+            };
+            rows.push(Row {
+                measure,
+                transport,
+                rival: series.rival,
+                value,
+                to_nchan: to(nchan),
+                to_everyway: to(everyway),
+                load_cpu_share: series.shares(|shares| shares.load),
+                waited_share: series.shares(|shares| shares.waited),
+                warnings: warnings(measure, series),
+                rounds,
+            });
+        }
+    }
+    rows
+}
+
+/// Each round's ratio. A round in which the other's value is zero has none.
+fn ratios(values: &[f64], others: &[f64]) -> Vec<f64> {
+    let pairs = values.iter().zip(others);
+    let divided = pairs.filter(|(_, other)| **other > 0.0);
+    divided.map(|(value, other)| value / other).collect()
+}
+
+/// The median of at least one value, with the smallest and the largest.
+pub fn figure(mut values: Vec<f64>) -> Option<Figure> {
+    values.sort_by(f64::total_cmp);
+    let (min, max) = (*values.first()?, *values.last()?);
+    let half = values.len() / 2;
+    let median = if values.len().is_multiple_of(2) {
+        f64::midpoint(values[half - 1], values[half])
+    } else {
+        values[half]
+    };
+    Some(Figure { median, min, max })
+}
+
+fn warnings(measure: Measure, series: &Series) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let load = series.shares(|shares| shares.load);
+    if let Some(load) = load.filter(|load| load.median >= LOAD_SHARE_MAX) {
+        let percent = load.median * 100.0;
+        warnings.push(Warning {
+            code: "load_at_its_limit".to_owned(),
+            message: format!("the load used {percent:.0} % of its core, so it was the bottleneck"),
+            invalidates: true,
+        });
+    }
+    let waited = series.shares(|shares| shares.waited);
+    let is_latency = matches!(measure, Measure::LatencyP50 | Measure::LatencyP99);
+    if let Some(waited) = waited.filter(|waited| is_latency && waited.median >= WAITED_SHARE_MAX) {
+        let percent = waited.median * 100.0;
+        warnings.push(Warning {
+            code: CORES_WERE_TAKEN.to_owned(),
+            message: format!(
+                "one side waited {percent:.0} % of the time for a core that other programs had"
+            ),
+            invalidates: false,
+        });
+    }
+    let late = series.turns.iter().filter(|turn| !turn.kept_up).count();
+    if late * 2 > series.turns.len() {
+        warnings.push(Warning {
+            code: "fell_behind".to_owned(),
+            message: "it did not keep up with the messages that were published".to_owned(),
+            invalidates: false,
+        });
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(rival: Rival, values: &[f64], load: f64, waited: f64) -> Series {
+        let shares = Some(Shares { load, waited });
+        let turn = |&value: &f64| Turn {
+            values: vec![value],
+            shares,
+            kept_up: true,
+        };
+        Series {
+            rival,
+            turns: values.iter().map(turn).collect(),
+        }
+    }
+
+    fn row_of(rival: Rival, rows: &[Row]) -> &Row {
+        rows.iter().find(|row| row.rival == rival).unwrap()
+    }
+
+    #[test]
+    fn ratios_are_taken_round_by_round() {
+        // The machine is three times slower in the second round: values spread, ratios do not.
+        let all = [
+            series(Rival::Everyway, &[3.0, 9.0, 3.6], 0.5, 0.0),
+            series(Rival::Nchan, &[6.0, 18.0, 6.0], 0.5, 0.0),
+        ];
+        let rows = rows(&[Measure::CpuOneInFlight], Kind::Sse, &all);
+        let ours = row_of(Rival::Everyway, &rows);
+        let (value, ratio) = (ours.value, ours.to_nchan.unwrap());
+        assert_eq!((value.median, value.min, value.max), (3.6, 3.0, 9.0));
+        assert_eq!((ratio.median, ratio.min, ratio.max), (0.5, 0.5, 0.6));
+        assert_eq!(row_of(Rival::Nchan, &rows).to_everyway.unwrap().median, 2.0);
+        assert_eq!(ours.to_everyway.unwrap().max, 1.0);
+    }
+
+    #[test]
+    fn without_nchan_there_is_no_ratio_to_it() {
+        let all = [series(Rival::Everyway, &[3.0], 0.5, 0.0)];
+        let rows = rows(&[Measure::Memory], Kind::WebSocket, &all);
+        assert_eq!(rows[0].to_nchan, None);
+    }
+
+    #[test]
+    fn an_even_number_of_rounds_has_its_median_in_the_middle() {
+        assert_eq!(figure(vec![4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
+        assert_eq!(figure(vec![]), None);
+    }
+
+    #[test]
+    fn a_load_at_its_limit_makes_a_figure_invalid_and_one_below_does_not() {
+        for (load, is_valid) in [(0.89, true), (0.9, false)] {
+            let all = [series(Rival::Everyway, &[3.0; 3], load, 0.0)];
+            let rows = rows(&[Measure::CpuBurst64], Kind::WebSocket, &all);
+            assert_eq!(rows[0].is_valid(), is_valid, "{load}");
+        }
+    }
+
+    #[test]
+    fn a_latency_that_other_programs_made_is_doubted() {
+        for (measure, doubts) in [(Measure::LatencyP99, 1), (Measure::CpuOneInFlight, 0)] {
+            let all = [series(Rival::Everyway, &[3.0; 3], 0.2, 0.1)];
+            let rows = rows(&[measure], Kind::WebSocket, &all);
+            assert_eq!(rows[0].warnings.len(), doubts, "{measure:?}");
+            assert!(rows[0].is_valid());
+        }
+    }
+
+    #[test]
+    fn who_falls_behind_in_most_rounds_is_named() {
+        fn rows_of(slow: &Series) -> Vec<Row> {
+            rows(
+                &[Measure::LatencyP99],
+                Kind::Longpoll,
+                std::slice::from_ref(slow),
+            )
+        }
+        let mut slow = series(Rival::SocketIo, &[900.0; 3], 0.2, 0.0);
+        slow.turns[0].kept_up = false;
+        assert!(rows_of(&slow)[0].warnings.is_empty());
+        slow.turns[2].kept_up = false;
+        assert_eq!(rows_of(&slow)[0].warnings[0].code, "fell_behind");
+    }
+}

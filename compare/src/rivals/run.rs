@@ -1,0 +1,342 @@
+//! One run: everybody in turns, cell after cell, and what was done so far on disk.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+
+use super::install::{Installed, Shelf};
+use super::launch::Launcher;
+use super::options::{Figures, Options};
+use super::results::{Contender, Measure, RivalsResults, SCHEMA_VERSION};
+use super::rig::Rig;
+use super::rival::Rival;
+use super::rounds::{self, Series, Turn};
+use super::{FILES_MAX, machine, memory, report, targets, turns};
+use crate::crowd::Kind;
+use crate::crowd::place::Place;
+use crate::crowd::process::Process;
+use crate::results::Skipped;
+
+/// What the load opens besides the connections.
+const OTHER_FILES: u64 = 200;
+
+/// A run, prepared.
+#[derive(Debug)]
+pub struct Run {
+    options: Options,
+    place: Place,
+    shelf: Shelf,
+    files_max: u64,
+    /// Logs and configurations of the servers.
+    folder: tempfile::TempDir,
+    began: Instant,
+    contenders: Vec<Installed>,
+    results: RivalsResults,
+}
+
+impl Run {
+    /// Finds and installs the rivals.
+    pub fn prepare(options: &Options) -> Result<Self> {
+        let began = Instant::now();
+        let files_max = rlimit::increase_nofile_limit(FILES_MAX)?;
+        let place = Place::find(options.unpinned)?;
+        let machine = machine::describe(&place);
+        place.take_for_load()?;
+        let shelf = Shelf {
+            folder: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".rivals"),
+            may_install: !options.no_install,
+        };
+        let results = RivalsResults {
+            schema_version: SCHEMA_VERSION,
+            started_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            took_s: 0.0,
+            command: command(),
+            complete: false,
+            machine,
+            method: options.method(),
+            contenders: Vec::new(),
+            rows: Vec::new(),
+            verdicts: Vec::new(),
+            skipped: Vec::new(),
+        };
+        let mut run = Self {
+            options: options.clone(),
+            place,
+            shelf,
+            files_max,
+            folder: tempfile::tempdir()?,
+            began,
+            contenders: Vec::new(),
+            results,
+        };
+        run.check_files()?;
+        run.find_rivals();
+        Ok(run)
+    }
+
+    /// All rigs of a transport are connected at once.
+    fn check_files(&self) -> Result<()> {
+        let method = &self.results.method;
+        let crowds = method.subscribers * Rival::ALL.len();
+        let needed = crowds.max(method.connections) as u64 + OTHER_FILES;
+        let has = self.files_max;
+        ensure!(
+            has >= needed,
+            "{needed} open files are needed and {has} allowed: raise the limit (ulimit -Hn), or lower --subscribers and \
+             --connections"
+        );
+        Ok(())
+    }
+
+    fn find_rivals(&mut self) {
+        for rival in self.options.rivals() {
+            match self.shelf.find(rival) {
+                Ok(installed) => {
+                    eprintln!("{} {}", rival.name(), installed.version);
+                    self.results.contenders.push(Contender {
+                        rival,
+                        version: installed.version.clone(),
+                        setup: rival.setup().to_owned(),
+                    });
+                    self.contenders.push(installed);
+                }
+                Err(error) => self.skip(rival.name().to_owned(), &error),
+            }
+        }
+    }
+
+    fn skip(&mut self, what: String, error: &anyhow::Error) {
+        eprintln!("skipped: {what}: {error:#}");
+        self.results.skipped.push(Skipped {
+            what,
+            why: format!("{error:#}"),
+        });
+    }
+
+    /// Measures everything that was asked for. If Everyway itself fails somewhere, that is the error, in the end.
+    pub fn measure(mut self) -> Result<()> {
+        std::fs::create_dir_all(&self.options.out)?;
+        eprintln!("{}", self.place);
+        let mut failures = Vec::new();
+        for kind in self.options.kinds() {
+            if self.options.wants(Figures::Cpu) || self.options.wants(Figures::Latency) {
+                failures.extend(self.load(kind)?);
+            }
+            if self.options.wants(Figures::Memory) {
+                failures.extend(self.memory(kind)?);
+            }
+        }
+        self.results.complete = true;
+        self.save()?;
+        println!("{}", report::text(&self.results));
+        println!("in {}: rivals.json, rivals.md", self.options.out.display());
+        let ours: Vec<String> = failures
+            .into_iter()
+            .filter(|failure| failure.rival == Rival::Everyway)
+            .map(|failure| format!("{:#}", failure.error))
+            .collect();
+        ensure!(ours.is_empty(), "Everyway failed: {}", ours.join("; "));
+        Ok(())
+    }
+
+    /// CPU time and latency over one transport, with a rig for everybody.
+    fn load(&mut self, kind: Kind) -> Result<Vec<Failure>> {
+        let method = self.results.method;
+        let turn = Duration::from_secs_f64(method.turn_s);
+        let mut failures = Vec::new();
+        let mut rigs = self.rigs(kind, &mut failures);
+        if self.options.wants(Figures::Cpu) {
+            let one = |rig: &mut Rig| turns::cpu(rig, 1, turn);
+            self.cell(
+                kind,
+                &[Measure::CpuOneInFlight],
+                &mut rigs,
+                one,
+                &mut failures,
+            )?;
+            // A poll takes all that is there at once: bursts say nothing about it.
+            if kind != Kind::Longpoll {
+                let burst = |rig: &mut Rig| turns::cpu(rig, 64, turn);
+                self.cell(
+                    kind,
+                    &[Measure::CpuBurst64],
+                    &mut rigs,
+                    burst,
+                    &mut failures,
+                )?;
+            }
+        }
+        if self.options.wants(Figures::Latency) {
+            let lasts = Duration::from_secs_f64(method.latency_turn_s);
+            let latency = |rig: &mut Rig| turns::latency(rig, method.rate_per_s, lasts);
+            let measures = [Measure::LatencyP50, Measure::LatencyP99];
+            self.cell(kind, &measures, &mut rigs, latency, &mut failures)?;
+        }
+        self.note(kind, &failures);
+        self.save()?;
+        Ok(failures)
+    }
+
+    /// Everybody who can be reached this way, with subscribers.
+    fn rigs(&self, kind: Kind, failures: &mut Vec<Failure>) -> Vec<(Rival, Rig)> {
+        let launcher = self.launcher();
+        let subscribers = self.results.method.subscribers;
+        let mut rigs = Vec::new();
+        for installed in self.reached_by(kind) {
+            let rival = installed.rival;
+            let process = launcher.start(installed);
+            match process.and_then(|process| Rig::new(process, rival, kind, subscribers)) {
+                Ok(rig) => rigs.push((rival, rig)),
+                Err(error) => failures.push(Failure { rival, error }),
+            }
+        }
+        rigs
+    }
+
+    /// Rounds of turns; the first round warms up. Who fails is out of this transport.
+    fn cell(
+        &mut self,
+        kind: Kind,
+        measures: &[Measure],
+        rigs: &mut Vec<(Rival, Rig)>,
+        turn: impl Fn(&mut Rig) -> Result<Turn>,
+        failures: &mut Vec<Failure>,
+    ) -> Result<()> {
+        let name = measures.last().map_or("", |measure| measure.name());
+        let mut all: Vec<Series> = Vec::new();
+        for round in 0..=self.results.method.rounds {
+            eprintln!("{}, {name}: round {round}", kind.name());
+            let mut at = 0;
+            while at < rigs.len() {
+                let rival = rigs[at].0;
+                let done =
+                    turn(&mut rigs[at].1).with_context(|| last_words(rival, &rigs[at].1.process));
+                match done {
+                    Ok(turn) if round > 0 => note_turn(&mut all, rival, turn),
+                    Ok(_) => {}
+                    Err(error) => {
+                        fail(rigs, &mut all, failures, rival, error);
+                        continue;
+                    }
+                }
+                at += 1;
+                let idle = rigs.iter_mut().map(|(rival, rig)| (*rival, rig.idle()));
+                let broken: Vec<_> = idle
+                    .filter_map(|(rival, idle)| Some((rival, idle.err()?)))
+                    .collect();
+                for (rival, error) in broken {
+                    let before = rigs.iter().take(at).any(|(other, _)| *other == rival);
+                    fail(rigs, &mut all, failures, rival, error);
+                    at -= usize::from(before);
+                }
+            }
+        }
+        self.results.rows.extend(rounds::rows(measures, kind, &all));
+        self.save()
+    }
+
+    /// Memory over one transport: a new server each time.
+    fn memory(&mut self, kind: Kind) -> Result<Vec<Failure>> {
+        let mut all: Vec<Series> = Vec::new();
+        let mut failures: Vec<Failure> = Vec::new();
+        for round in 1..=self.results.method.memory_rounds {
+            eprintln!("{}, {}: round {round}", kind.name(), Measure::Memory.name());
+            for installed in self.reached_by(kind) {
+                let rival = installed.rival;
+                if failures.iter().any(|failure| failure.rival == rival) {
+                    continue;
+                }
+                match self.memory_turn(installed, kind) {
+                    Ok(turn) => note_turn(&mut all, rival, turn),
+                    Err(error) => failures.push(Failure { rival, error }),
+                }
+            }
+        }
+        all.retain(|series| failures.iter().all(|failure| failure.rival != series.rival));
+        let rows = rounds::rows(&[Measure::Memory], kind, &all);
+        self.results.rows.extend(rows);
+        self.note(kind, &failures);
+        self.save()?;
+        Ok(failures)
+    }
+
+    fn memory_turn(&self, installed: &Installed, kind: Kind) -> Result<Turn> {
+        let process = self.launcher().start(installed)?;
+        let connections = self.results.method.connections;
+        memory::measure(&process, installed.rival, kind, connections)
+            .with_context(|| last_words(installed.rival, &process))
+    }
+
+    fn reached_by(&self, kind: Kind) -> impl Iterator<Item = &Installed> {
+        let reached = move |installed: &&Installed| installed.rival.kinds().contains(&kind);
+        self.contenders.iter().filter(reached)
+    }
+
+    fn launcher(&self) -> Launcher<'_> {
+        Launcher {
+            place: self.place,
+            shelf: &self.shelf,
+            folder: self.folder.path(),
+            files_max: self.files_max,
+        }
+    }
+
+    /// Says who failed, and how.
+    fn note(&mut self, kind: Kind, failures: &[Failure]) {
+        for failure in failures {
+            let what = format!("{} over {}", failure.rival.name(), kind.name());
+            self.skip(what, &failure.error);
+        }
+    }
+
+    /// Writes what was done so far.
+    fn save(&mut self) -> Result<()> {
+        self.results.took_s = self.began.elapsed().as_secs_f64();
+        self.results.verdicts = targets::verdicts(&self.results.rows);
+        report::save(&self.results, &self.options.out)
+    }
+}
+
+/// Somebody who failed, and how.
+#[derive(Debug)]
+struct Failure {
+    rival: Rival,
+    error: anyhow::Error,
+}
+
+/// Takes somebody out: a series with a hole has no rounds to compare.
+fn fail(
+    rigs: &mut Vec<(Rival, Rig)>,
+    all: &mut Vec<Series>,
+    failures: &mut Vec<Failure>,
+    rival: Rival,
+    error: anyhow::Error,
+) {
+    rigs.retain(|(other, _)| *other != rival);
+    all.retain(|series| series.rival != rival);
+    failures.push(Failure { rival, error });
+}
+
+fn note_turn(all: &mut Vec<Series>, rival: Rival, turn: Turn) {
+    match all.iter_mut().find(|series| series.rival == rival) {
+        Some(series) => series.turns.push(turn),
+        None => all.push(Series {
+            rival,
+            turns: vec![turn],
+        }),
+    }
+}
+
+fn last_words(rival: Rival, process: &Process) -> String {
+    match process.last_words() {
+        words if words.is_empty() => rival.name().to_owned(),
+        words => format!("{} said: {words}", rival.name()),
+    }
+}
+
+/// The command as one would type it.
+fn command() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    format!("cargo run --release -p compare -- {}", arguments.join(" "))
+}

@@ -1,0 +1,176 @@
+//! What Everyway is to reach, and whether it does.
+
+use serde::{Deserialize, Serialize};
+
+use super::results::{Measure, Row};
+use super::rival::Rival;
+use crate::crowd::Kind;
+
+/// A figure to reach.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    measure: Measure,
+    transport: Kind,
+    must: f64,
+    goal: f64,
+}
+
+impl Target {
+    const fn new(measure: Measure, transport: Kind, must: f64, goal: f64) -> Self {
+        Self {
+            measure,
+            transport,
+            must,
+            goal,
+        }
+    }
+}
+
+/// Memory in KiB; all else as a ratio to Nchan in the same run.
+const TARGETS: [Target; 11] = [
+    Target::new(Measure::CpuOneInFlight, Kind::WebSocket, 1.0, 0.9),
+    Target::new(Measure::CpuBurst64, Kind::WebSocket, 0.3, 0.15),
+    Target::new(Measure::CpuOneInFlight, Kind::Sse, 1.0, 0.9),
+    Target::new(Measure::CpuBurst64, Kind::Sse, 0.4, 0.25),
+    Target::new(Measure::CpuOneInFlight, Kind::Longpoll, 1.0, 0.9),
+    Target::new(Measure::LatencyP99, Kind::WebSocket, 1.0, 0.8),
+    Target::new(Measure::LatencyP99, Kind::Sse, 1.0, 0.8),
+    Target::new(Measure::LatencyP99, Kind::Longpoll, 1.0, 0.8),
+    Target::new(Measure::Memory, Kind::WebSocket, 4.0, 2.0),
+    Target::new(Measure::Memory, Kind::Sse, 12.0, 9.0),
+    Target::new(Measure::Memory, Kind::Longpoll, 12.0, 9.0),
+];
+
+/// A figure to reach beside the one that was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What.
+    pub measure: Measure,
+    /// Over what.
+    pub transport: Kind,
+    /// Must not be exceeded: KiB for memory, else a ratio to Nchan.
+    pub must: f64,
+    /// Is to be reached in the end.
+    pub goal: f64,
+    /// The median that was measured.
+    pub measured: f64,
+    /// What follows.
+    pub outcome: Outcome,
+    /// True if a warning casts doubt on one of the two figures, so that the outcome may be another on a quiet machine.
+    pub is_doubtful: bool,
+}
+
+/// What follows from a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The goal is reached.
+    Goal,
+    /// What must be is reached.
+    Must,
+    /// It is not.
+    Short,
+    /// The figure must not be used.
+    Invalid,
+}
+
+impl Outcome {
+    /// Its name in the tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Goal => "goal reached",
+            Self::Must => "must reached",
+            Self::Short => "falls short",
+            Self::Invalid => "no valid figure",
+        }
+    }
+}
+
+/// A verdict for each target whose figure was measured.
+pub fn verdicts(rows: &[Row]) -> Vec<Verdict> {
+    TARGETS
+        .iter()
+        .filter_map(|target| verdict(target, rows))
+        .collect()
+}
+
+fn verdict(target: &Target, rows: &[Row]) -> Option<Verdict> {
+    let of = |rival| {
+        rows.iter().find(|row| {
+            (row.measure, row.transport, row.rival) == (target.measure, target.transport, rival)
+        })
+    };
+    let ours = of(Rival::Everyway)?;
+    let is_ratio = target.measure != Measure::Memory;
+    let figure = if is_ratio { ours.to_nchan? } else { ours.value };
+    let other = of(Rival::Nchan).filter(|_| is_ratio);
+    let mut sides = [Some(ours), other].into_iter().flatten();
+    let is_doubtful = sides.clone().any(|row| !row.warnings.is_empty());
+    let outcome = match figure.median {
+        _ if !sides.all(Row::is_valid) => Outcome::Invalid,
+        median if median <= target.goal => Outcome::Goal,
+        median if median <= target.must => Outcome::Must,
+        _ => Outcome::Short,
+    };
+    Some(Verdict {
+        measure: target.measure,
+        transport: target.transport,
+        must: target.must,
+        goal: target.goal,
+        measured: figure.median,
+        outcome,
+        is_doubtful,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rounds::{Series, Shares, Turn, rows};
+    use super::*;
+
+    fn outcome(ours: f64, load: f64) -> Outcome {
+        verdict_on(Measure::CpuBurst64, ours, load, 0.0).outcome
+    }
+
+    /// The verdict on a figure of ours beside one of Nchan, which is 10.
+    fn verdict_on(measure: Measure, ours: f64, load: f64, waited: f64) -> Verdict {
+        let series = |rival, value, load| Series {
+            rival,
+            turns: vec![Turn {
+                values: vec![value],
+                shares: Some(Shares { load, waited }),
+                kept_up: true,
+            }],
+        };
+        let all = [
+            series(Rival::Everyway, ours, 0.1),
+            series(Rival::Nchan, 10.0, load),
+        ];
+        let rows = rows(&[measure], Kind::WebSocket, &all);
+        let mut verdicts = verdicts(&rows);
+        assert_eq!(verdicts.len(), 1);
+        verdicts.remove(0)
+    }
+
+    #[test]
+    fn a_figure_at_its_limit_reaches_it_and_one_past_it_does_not() {
+        assert_eq!(outcome(1.5, 0.1), Outcome::Goal);
+        assert_eq!(outcome(1.6, 0.1), Outcome::Must);
+        assert_eq!(outcome(3.0, 0.1), Outcome::Must);
+        assert_eq!(outcome(3.1, 0.1), Outcome::Short);
+    }
+
+    #[test]
+    fn a_ratio_to_a_figure_that_must_not_be_used_is_none() {
+        assert_eq!(outcome(1.0, 0.95), Outcome::Invalid);
+    }
+
+    #[test]
+    fn a_latency_of_a_busy_machine_is_doubtful() {
+        for (waited, is_doubtful) in [(0.09, false), (0.1, true)] {
+            let verdict = verdict_on(Measure::LatencyP99, 5.0, 0.1, waited);
+            assert_eq!(verdict.outcome, Outcome::Goal);
+            assert_eq!(verdict.is_doubtful, is_doubtful, "{waited}");
+        }
+    }
+}

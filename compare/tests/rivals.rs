@@ -1,0 +1,105 @@
+//! `compare rivals` from end to end, with Everyway alone and as little work as there can be.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use compare::rivals::results::{Measure, RivalsResults};
+
+/// Runs the command with few of everything.
+fn rivals(out: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_compare"))
+        .args([
+            "rivals",
+            "--quick",
+            "--no-install",
+            "--unpinned",
+            "--rounds",
+            "1",
+        ])
+        .args(["--subscribers", "5", "--connections", "20", "--out"])
+        .arg(out)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn results(out: &Path, output: &Output) -> RivalsResults {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let json = std::fs::read_to_string(out.join("rivals.json")).unwrap();
+    serde_json::from_str(&json).unwrap()
+}
+
+#[test]
+fn everyway_alone_has_every_figure_and_no_ratio_to_nchan() {
+    let out = tempfile::tempdir().unwrap();
+    let output = rivals(out.path(), &["--only", "everyway"]);
+    let results = results(out.path(), &output);
+    assert!(results.complete);
+    assert_eq!(results.skipped, []);
+    let of = |measure| {
+        results
+            .rows
+            .iter()
+            .filter(move |row| row.measure == measure)
+    };
+    // A burst says nothing about a poll.
+    assert_eq!(of(Measure::CpuBurst64).count(), 2);
+    for measure in [
+        Measure::CpuOneInFlight,
+        Measure::LatencyP50,
+        Measure::LatencyP99,
+        Measure::Memory,
+    ] {
+        assert_eq!(of(measure).count(), 3, "{measure:?}");
+    }
+    for row in &results.rows {
+        assert_eq!(row.to_nchan, None);
+        assert!(row.value.median >= 0.0 && row.rounds.len() == 1, "{row:?}");
+    }
+    assert!(of(Measure::LatencyP99).all(|row| row.value.median > 0.0));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("long poll, latency p99"), "{table}");
+}
+
+#[test]
+fn who_cannot_be_had_is_skipped_aloud_and_the_others_are_measured() {
+    let out = tempfile::tempdir().unwrap();
+    // Nothing is found on an empty path.
+    let output = Command::new(env!("CARGO_BIN_EXE_compare"))
+        .env("PATH", out.path())
+        .args([
+            "rivals",
+            "--quick",
+            "--no-install",
+            "--rounds",
+            "1",
+            "--subscribers",
+            "3",
+        ])
+        .args([
+            "--only",
+            "ws,socketio,websockets",
+            "--figures",
+            "cpu",
+            "--transport",
+            "sse",
+            "--out",
+        ])
+        .arg(out.path())
+        .output()
+        .unwrap();
+    let results = results(out.path(), &output);
+    let skipped: Vec<_> = results
+        .skipped
+        .iter()
+        .map(|skipped| &skipped.what[..])
+        .collect();
+    assert_eq!(skipped, ["Node ws", "Socket.IO", "Python websockets"]);
+    for skipped in &results.skipped {
+        assert!(skipped.why.starts_with("install "), "{skipped:?}");
+    }
+    assert_eq!(results.rows.len(), 2);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("skipped: Node ws: install Node.js"), "{said}");
+}
