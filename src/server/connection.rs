@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
@@ -264,7 +265,7 @@ fn answer(
     };
     match handle(gateway, peer, request) {
         Handled::Now(response) => Box::pin(std::future::ready(finish(response))),
-        Handled::Later(answer) => Box::pin(async move { finish(answer.await) }),
+        Handled::Later(answer) => Box::pin(answer.map(finish)),
     }
 }
 
