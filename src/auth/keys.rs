@@ -146,7 +146,23 @@ pub(super) fn read_secret(path: &str) -> Result<Vec<u8>, KeyError> {
         );
         return Err(KeyError::new(SETTING, what));
     }
+    warn_if_shared(path);
     Ok(secret)
+}
+
+/// Whoever can read the secret can make any token.
+fn warn_if_shared(path: &str) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode());
+        if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+            tracing::warn!(
+                path,
+                "others on this machine can read the secret of tokens: chmod 600 it"
+            );
+        }
+    }
 }
 
 fn read_pem(path: &str) -> Result<DecodingKey, KeyError> {

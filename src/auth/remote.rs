@@ -29,6 +29,9 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Between two rounds that tokens with unknown keys began: anybody can make up such a token.
 const WANTED_GAP: Duration = Duration::from_secs(30);
+/// A set that was fetched so long ago at most says for sure that it has no such key. While a round is held back, an older one
+/// does not: the key may be new.
+const SURE_WITHIN: Duration = Duration::from_secs(2);
 /// Most requests that wait for a round.
 const WAITING_MAX: usize = 1000;
 /// When to come back while keys cannot be fetched; up to twice as long.
@@ -59,6 +62,8 @@ struct Round {
     failed: bool,
     /// When the last one began that a token had begin.
     wanted_at: Option<Instant>,
+    /// When the last good one ended.
+    fetched_at: Option<Instant>,
 }
 
 impl Remote {
@@ -81,6 +86,7 @@ impl Remote {
                 under_way: true,
                 failed: false,
                 wanted_at: None,
+                fetched_at: None,
             }),
         }))
     }
@@ -177,12 +183,26 @@ impl Remote {
         Ok(())
     }
 
-    /// What to say to a token whose key is not here. While the source does not answer, nobody knows whether it is good.
+    /// What to say to a token whose key is not here. While the source does not answer, or was asked for another key a moment
+    /// ago, nobody knows whether it is good.
     pub fn refuse(&self, problem: Problem) -> Problem {
-        if self.set.load().is_none() || self.round.borrow().failed {
+        let round = *self.round.borrow();
+        if self.set.load().is_none() || round.failed {
             return unavailable();
         }
-        problem
+        let is_sure = round
+            .fetched_at
+            .is_some_and(|at| at.elapsed() <= SURE_WITHIN);
+        match round
+            .wanted_at
+            .map(|at| (at + WANTED_GAP).saturating_duration_since(Instant::now()))
+        {
+            Some(held_back) if !is_sure && !held_back.is_zero() => {
+                let message = "the keys of tokens were fetched a moment ago, without that of this token: try again later";
+                Problem::new(Code::Unavailable, message).retry(held_back + jitter())
+            }
+            _ => problem,
+        }
     }
 }
 
@@ -194,8 +214,12 @@ impl std::fmt::Debug for Remote {
 
 fn unavailable() -> Problem {
     let message = "the keys of tokens cannot be fetched just now: try again later";
-    let after = RETRY_AFTER.mul_f64(1.0 + fastrand::f64());
-    Problem::new(Code::Unavailable, message).retry(after)
+    Problem::new(Code::Unavailable, message).retry(RETRY_AFTER + jitter())
+}
+
+/// So that those who were sent away do not come back as one.
+fn jitter() -> Duration {
+    RETRY_AFTER.mul_f64(fastrand::f64())
 }
 
 /// Says how a round ended, also if it is dropped half-way.
@@ -219,6 +243,9 @@ impl Drop for Ending<'_> {
         self.round.send_modify(|round| {
             round.under_way = false;
             round.failed = self.failed;
+            if !self.failed {
+                round.fetched_at = Some(Instant::now());
+            }
         });
     }
 }

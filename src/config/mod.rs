@@ -283,7 +283,7 @@ section! {
         over_s: Seconds = Seconds::new(5),
         /// What still runs after this many seconds is cut.
         deadline_s: Seconds = Seconds::new(30),
-        /// Clients are told to come back after a delay drawn at random from 0 to this many seconds.
+        /// Clients are told to come back after half a second and a delay drawn at random from 0 to this many seconds.
         spread_s: Seconds = Seconds::new(5),
     }
 }

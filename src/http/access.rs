@@ -88,14 +88,20 @@ fn end(gateway: &Gateway, parts: &Parts) -> Result<usize, Problem> {
             return Err(Problem::bad_request(message));
         }
     };
-    if let Some(time) = query.single("revoke")?.map(parse_revoke).transpose()? {
+    let revoked_for = query.single("revoke")?.map(parse_revoke).transpose()?;
+    if let Some(time) = revoked_for {
         gateway.auth.revoke(revoked(whom)?, time)?;
     }
     let end = End {
         message: Some("an administrator ended this session".into()),
         ..End::from(Code::Disconnected)
     };
-    Ok(gateway.attachments.end(whom, &end))
+    let ended = gateway.attachments.end(whom, &end);
+    // What names nobody may be anything, a secret id by mistake.
+    let whom = (ended > 0 || !matches!(whom, Whom::Session(_))).then_some(whom);
+    let revoke_s = revoked_for.map(|time| time.as_secs());
+    tracing::info!(?whom, revoke_s, ended, "an administrator ended attachments");
+    Ok(ended)
 }
 
 fn revoked(whom: Whom) -> Result<Revoked, Problem> {

@@ -602,3 +602,28 @@ async fn an_address_that_others_reach_is_warned_of_and_refused_in_open_mode() {
     let wrong = config.check().expect_err("no name");
     assert!(wrong.contains("server.admin_hosts"), "{wrong}");
 }
+
+#[tokio::test]
+async fn what_administrators_do_and_who_can_read_the_secret_is_logged() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everyway"));
+    let secret = crate::tokens::file("shared", crate::tokens::SECRET);
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&secret, open).expect("a file of ours");
+    command.args(["serve", "--listen=127.0.0.1:0"]);
+    command.args(["--set=server.admin_listen=127.0.0.1:0"]);
+    command.args(["--set", &format!("auth.secret_file={secret}")]);
+    let program = Program::start(command);
+    let printed = program.printed_with("listening for administrators").await;
+    assert!(printed.contains("chmod 600"), "{printed}");
+    let line = printed.lines().find(|line| line.contains("administrators"));
+    let (_, rest) = line
+        .and_then(|line| line.rsplit_once("127.0.0.1:"))
+        .expect("an address");
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    let address = format!("127.0.0.1:{port}").parse().expect("an address");
+    let target = "/v1/disconnect?user=bob&revoke=60";
+    let answer = crate::support::http::request(address, "POST", target, &[], b"").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let logged = program.printed_with("an administrator ended").await;
+    assert!(logged.contains("bob") && logged.contains("60"), "{logged}");
+}

@@ -114,6 +114,33 @@ async fn a_flood_of_unknown_keys_asks_once_in_30_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_round_is_held_back_a_new_key_is_not_refused_for_good() {
+    let fake = Fake::with("a");
+    keeping(&fake, async |remote| {
+        pass(60).await;
+        // Somebody makes up a key, and then the source gets a new one.
+        assert!(remote.want());
+        pass(1).await;
+        assert_eq!(refused(remote), Code::Unauthorized);
+        fake.answers(set("b"), None);
+        pass(4).await;
+        assert!(!remote.want());
+        let problem = remote.refuse(Problem::new(Code::Unauthorized, "unknown"));
+        assert_eq!(problem.code, Code::Unavailable);
+        let after = problem.retry_after.unwrap();
+        assert!(after >= WANTED_GAP - Duration::from_secs(6), "{after:?}");
+        tokio::time::sleep(after).await;
+        assert!(remote.want());
+        pass(1).await;
+        assert_eq!(
+            (names(remote), refused(remote)),
+            (vec!["b".to_owned()], Code::Unauthorized)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_is_new_is_there_after_one_wait() {
     let fake = Fake::with("a");
     keeping(&fake, async |remote| {
