@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use pin_project_lite::pin_project;
 use tokio_util::task::TaskTracker;
 
-use crate::attachments::Attachments;
+use crate::attachments::{Attachments, Whom};
 use crate::auth::{Auth, KeyError};
 use crate::broker::{Broker, Memory};
 use crate::bus::{Bounds, Budget, Bus, Retention, Store};
@@ -80,6 +80,17 @@ impl Gateway {
         self.auth.reload(&config.auth)?;
         self.limits.reload(&config);
         self.config.store(Arc::new(config));
+        let end = End {
+            message: Some("what you were granted is not configured any more".into()),
+            ..End::from(Code::Unauthorized)
+        };
+        let ended = self.attachments.end(Whom::Withdrawn, &end);
+        if ended > 0 {
+            tracing::info!(
+                ended,
+                "attachments ended with the API keys or the rights of everybody that they had"
+            );
+        }
         Ok(())
     }
 

@@ -163,7 +163,7 @@ mod tests {
         let attachments = nobody_yet();
         let enter = |end| attachments.enter(Transport::Sse, until(end)).unwrap();
         let (early, late, renewed) = (enter(100), enter(200), enter(100));
-        renewed.renew(None, Some(201));
+        renewed.renew(None, Some(201), None);
         drop(enter(50));
         assert_eq!(attachments.take_due(at(99)).len(), 0);
         let ended = attachments.take_due(at(100));

@@ -8,6 +8,7 @@ mod table;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use list::Listed;
 use parking_lot::Mutex;
@@ -39,6 +40,8 @@ pub struct Holder {
     pub user: Option<UserName>,
     /// What everybody may see of the session, if it has an id.
     pub public_id: Option<PublicId>,
+    /// Set when what it was granted is taken back.
+    pub withdrawn: Option<Arc<AtomicBool>>,
     /// The `jti` of the token.
     pub token_id: Option<Arc<str>>,
     /// When the attachment ends with its token, in seconds since 1970.
@@ -56,6 +59,8 @@ pub enum Whom<'a> {
     Session(&'a str),
     /// Those of a token, by its `jti`.
     Token(&'a str),
+    /// Those who were granted what is taken back.
+    Withdrawn,
 }
 
 /// A place among the attachments, given back when it is dropped.
@@ -168,6 +173,7 @@ impl Holder {
         Self {
             user: None,
             public_id: None,
+            withdrawn: None,
             token_id: None,
             ends_at_s: None,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
@@ -181,6 +187,10 @@ impl Whom<'_> {
             Self::User(user) => holder.user.as_ref() == Some(user),
             Self::Session(id) => holder.public_id.as_ref().map(PublicId::as_str) == Some(id),
             Self::Token(id) => holder.token_id.as_deref() == Some(id),
+            Self::Withdrawn => {
+                let withdrawn = holder.withdrawn.as_ref();
+                withdrawn.is_some_and(|withdrawn| withdrawn.load(Ordering::Acquire))
+            }
         }
     }
 }
@@ -192,7 +202,12 @@ impl Attachment {
     }
 
     /// Goes on with a new token.
-    pub fn renew(&self, token_id: Option<Arc<str>>, ends_at_s: Option<u64>) {
+    pub fn renew(
+        &self,
+        token_id: Option<Arc<str>>,
+        ends_at_s: Option<u64>,
+        withdrawn: Option<Arc<AtomicBool>>,
+    ) {
         let mut table = self.attachments.table.lock();
         let table = &mut *table;
         // The place is ours until we are dropped.
@@ -201,6 +216,7 @@ impl Attachment {
                 .token_ends
                 .remove(attached.holder.ends_at_s, self.place);
             attached.holder.token_id = token_id;
+            attached.holder.withdrawn = withdrawn;
             attached.holder.ends_at_s = ends_at_s;
             table.token_ends.add(ends_at_s, self.place);
         }

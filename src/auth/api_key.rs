@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::pattern::Patterns;
-use super::principal::Grant;
+use super::principal::{Grant, Withdrawn};
 use crate::config;
 
 /// How an API key begins, which tells it from a token.
@@ -31,9 +31,32 @@ impl ApiKey {
                 send: patterns(&config.send),
                 admin: config.admin,
                 any_sender: config.from,
+                owner: config.sha256.to_ascii_lowercase().into(),
+                withdrawn: Some(Withdrawn::default()),
                 ..Grant::default()
             }),
         })
+    }
+}
+
+impl ApiKey {
+    /// Takes over what it granted before, if it grants the same. True if it was there.
+    pub fn inherit(&mut self, old: &Self) -> bool {
+        let is_same = self.hash == old.hash && self.grant.has_rights_of(&old.grant);
+        if is_same {
+            self.grant = Arc::clone(&old.grant);
+        }
+        is_same
+    }
+
+    /// True if both grant by the same grant.
+    pub fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.grant, &other.grant)
+    }
+
+    /// Takes back what it grants.
+    pub fn withdraw(&self) {
+        self.grant.withdraw();
     }
 }
 

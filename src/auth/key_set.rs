@@ -1,7 +1,8 @@
 //! Sets of public keys (RFC 7517): which of their keys can be used, and for what.
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use serde::Deserialize;
 
 use super::keys::{KEYS_MAX, algorithm};
 use super::token::{Rules, Verifier};
@@ -13,6 +14,12 @@ pub(super) struct Reading {
     /// What tokens may be signed with.
     algorithms: Vec<Algorithm>,
     rules: Rules,
+}
+
+/// A set, with keys of all kinds.
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<serde_json::Value>,
 }
 
 impl Reading {
@@ -33,13 +40,12 @@ impl Reading {
 
     /// The keys of a set that can be used, at least one.
     pub fn read(&self, text: &[u8]) -> Result<Vec<Verifier>, &'static str> {
-        let set: JwkSet = serde_json::from_slice(text)
+        let set: Set = serde_json::from_slice(text)
             .map_err(|_| "this is no JSON Web Key Set: expected {\"keys\":[…]} of RFC 7517")?;
-        let verifiers: Vec<Verifier> = set
-            .keys
-            .iter()
-            .filter_map(|jwk| self.verifier(jwk))
-            .collect();
+        // A key that cannot be understood is passed over (RFC 7517, section 5).
+        let keys = set.keys.into_iter();
+        let keys = keys.filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+        let verifiers: Vec<Verifier> = keys.filter_map(|jwk| self.verifier(&jwk)).collect();
         match verifiers.len() {
             0 => Err("the set has no key that auth.algorithms can use"),
             1..=KEYS_MAX => Ok(verifiers),

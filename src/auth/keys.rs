@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use super::api_key::ApiKey;
 use super::key_set::Reading;
 use super::pattern::Patterns;
-use super::principal::Grant;
+use super::principal::{Grant, Withdrawn};
 use super::remote::Remote;
 use super::token::{Rules, Verifier};
 use crate::config;
@@ -75,6 +75,36 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Takes the place of others: what is granted by the same API key or to everybody, and is the same, goes on. The rest is
+    /// what [`Keys::withdraw_but`] takes back.
+    pub fn inherit(&mut self, old: &Self) {
+        for key in &mut self.api_keys {
+            let _ = old.api_keys.iter().any(|old| key.inherit(old));
+        }
+        if let (Some(new), Some(old)) = (&mut self.anonymous, &old.anonymous)
+            && new.has_rights_of(old)
+        {
+            *new = Arc::clone(old);
+        }
+    }
+
+    /// Takes back what these grant and those that took their place do not.
+    pub fn withdraw_but(&self, new: &Self) {
+        let stays = |key: &ApiKey| new.api_keys.iter().any(|new| new.is_of(key));
+        let gone = self.api_keys.iter().filter(|key| !stays(key));
+        gone.for_each(ApiKey::withdraw);
+        if let Some(old) = &self.anonymous
+            && !new
+                .anonymous
+                .as_ref()
+                .is_some_and(|new| Arc::ptr_eq(new, old))
+        {
+            old.withdraw();
+        }
+    }
+}
+
 impl Rules {
     pub(super) fn new(config: &config::Auth) -> Self {
         let set = |text: &String| (!text.is_empty()).then(|| text.clone());
@@ -93,6 +123,7 @@ fn anonymous(config: &config::Auth, is_open: bool) -> Option<Arc<Grant>> {
             Grant {
                 subscribe: parse(&rights.subscribe),
                 publish: parse(&rights.publish),
+                withdrawn: Some(Withdrawn::default()),
                 ..Grant::default()
             }
         }
@@ -101,6 +132,7 @@ fn anonymous(config: &config::Auth, is_open: bool) -> Option<Arc<Grant>> {
             publish: Patterns::everything(),
             send: Patterns::everything(),
             admin: true,
+            withdrawn: Some(Withdrawn::default()),
             ..Grant::default()
         },
         None => return None,

@@ -74,14 +74,14 @@ impl Auth {
     }
 
     /// Reads the keys again, and puts them in the place of the old ones; those of a URL are fetched anew, and kept until
-    /// then. Who is attached stays until the token ends; tickets
-    /// and revocations stay, too.
+    /// then. Who is attached by a token stays until that ends. What an API key granted, or everybody had, is taken back if it is
+    /// not granted any more: [`Auth::check`] refuses it. Tickets and revocations stay.
     ///
     /// # Errors
     /// [`KeyError`] for keys that cannot be used, and for a configuration that would begin the open mode: its listeners
     /// are checked at the start only. Nothing has changed then.
     pub fn reload(&self, config: &config::Auth) -> Result<(), KeyError> {
-        let keys = Keys::read(config)?;
+        let mut keys = Keys::read(config)?;
         if keys.is_open && !self.is_open() {
             let what = "a reload cannot begin the open mode: keep a key, or start anew";
             return Err(KeyError::new("auth", what));
@@ -89,7 +89,12 @@ impl Auth {
         if let (Some(new), Some(old)) = (&keys.remote, &self.keys.load().remote) {
             new.inherit(old);
         }
-        self.keys.store(Arc::new(keys));
+        let old = self.keys.load_full();
+        keys.inherit(&old);
+        let keys = Arc::new(keys);
+        self.keys.store(Arc::clone(&keys));
+        // Who asks from now on meets the new ones.
+        old.withdraw_but(&keys);
         self.replaced.notify_one();
         Ok(())
     }
@@ -225,6 +230,11 @@ impl Auth {
         principal: &Principal,
         channels: Vec<ChannelName>,
     ) -> Result<(Secret, Duration), Problem> {
+        if principal.is_restricted() {
+            // Else a ticket would be good for ever.
+            let message = "a ticket makes no tickets: use the token that it was made by";
+            return Err(Problem::new(Code::Forbidden, message));
+        }
         for channel in &channels {
             principal
                 .may(Action::Subscribe, channel)

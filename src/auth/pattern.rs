@@ -13,7 +13,7 @@ enum Pattern {
 }
 
 /// A list of patterns.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patterns(Box<[Pattern]>);
 
 impl Pattern {

@@ -1,6 +1,7 @@
 //! Somebody, with their rights.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock::unix_now_s;
 use super::pattern::Patterns;
@@ -41,6 +42,31 @@ pub(super) struct Grant {
     /// The token's `jti`.
     pub token_id: Option<Arc<str>>,
     pub life: Option<Life>,
+    /// Whose it is, where it is not a user's: what one API key published under a key of its own is not another's.
+    pub owner: Box<str>,
+    /// Set when it is taken back. Tokens end by themselves.
+    pub withdrawn: Option<Withdrawn>,
+}
+
+/// Whether what a credential grants was taken back. Clones are the same.
+pub(super) type Withdrawn = Arc<AtomicBool>;
+
+impl Grant {
+    /// True if it is for the same things.
+    pub fn has_rights_of(&self, other: &Self) -> bool {
+        let rights = |grant: &Self| {
+            let patterns = [&grant.subscribe, &grant.publish, &grant.send].map(Patterns::clone);
+            (patterns, grant.admin, grant.any_sender)
+        };
+        rights(self) == rights(other)
+    }
+
+    /// Takes it back from everybody who has it.
+    pub fn withdraw(&self) {
+        if let Some(withdrawn) = &self.withdrawn {
+            withdrawn.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// How long a token is good for, in seconds since 1970.
@@ -133,6 +159,24 @@ impl Principal {
         }
     }
 
+    /// True for who came with a ticket.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.only.is_some()
+    }
+
+    /// Who it is, apart from all others: the user, or the API key. Nobody in particular is one.
+    pub fn identity(&self) -> String {
+        match &self.user {
+            Some(user) => format!("user {}", user.as_str()),
+            None => format!("key {}", self.grant.owner),
+        }
+    }
+
+    /// Whether the rights were taken back, if that can be.
+    pub fn withdrawn(&self) -> Option<&Arc<AtomicBool>> {
+        self.grant.withdrawn.as_ref()
+    }
+
     /// What presence shows of the user: JSON.
     pub fn info(&self) -> Option<&str> {
         self.grant.info.as_deref()
@@ -154,8 +198,13 @@ impl Principal {
         Some(life.expires_s.saturating_sub(unix_now_s()))
     }
 
-    /// Checks that the token has not run out since it was read.
+    /// Checks that the token has not run out since it was read, and that nothing was taken back.
     pub(super) fn must_be_alive(&self) -> Result<(), Problem> {
+        let is_withdrawn = |withdrawn: &Withdrawn| withdrawn.load(Ordering::Acquire);
+        if self.withdrawn().is_some_and(is_withdrawn) {
+            let message = "what this was granted by is not configured any more: come back with a credential that is";
+            return Err(Problem::new(Code::Unauthorized, message));
+        }
         match self.ends_at_s() {
             Some(ends_at_s) if ends_at_s <= unix_now_s() => Err(expired()),
             _ => Ok(()),

@@ -166,7 +166,15 @@ fn a_set_of_keys_is_chosen_from_by_name() {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let folder = tempfile::tempdir().unwrap();
     let key = |id: &str, secret: &str| json!({"kty": "oct", "kid": id, "k": URL_SAFE_NO_PAD.encode(secret)});
-    let set = json!({"keys": [key("a", SECRET), key("b", "another")]}).to_string();
+    // What cannot be understood is passed over (RFC 7517, section 5).
+    let odd = [
+        json!({"kty": "oct", "kid": 5}),
+        json!(null),
+        json!({"kty": "new"}),
+    ];
+    let [one, two, three] = odd;
+    let keys = json!([one, key("a", SECRET), two, key("b", "another"), three]);
+    let set = json!({ "keys": keys }).to_string();
     let config = config::Auth {
         jwks_file: write(folder.path(), "jwks", &set),
         ..config::Auth::default()

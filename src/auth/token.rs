@@ -184,6 +184,7 @@ fn principal(claims: &Claims, rules: &Rules) -> Result<Principal, Problem> {
         .map_err(|error| unauthorized(format!("the user's claim cannot be used: {error}")))?;
     let name = user.as_ref().map(UserName::as_str);
     let patterns = |claim| texts(claims, claim).map(|texts| Patterns::parse(texts, name));
+    let token_id = token_id(claims)?;
     let grant = Grant {
         subscribe: patterns("subscribe")?,
         publish: patterns("publish")?,
@@ -191,8 +192,10 @@ fn principal(claims: &Claims, rules: &Rules) -> Result<Principal, Problem> {
         admin: flag(claims, "admin")?,
         any_sender: false,
         info: info(claims)?,
-        token_id: token_id(claims)?,
         life: Some(life(claims)?),
+        owner: format!("of token {}", token_id.as_deref().unwrap_or_default()).into(),
+        token_id,
+        withdrawn: None,
     };
     Ok(Principal::new(user, Arc::new(grant)))
 }

@@ -177,8 +177,20 @@ fn greet(server: &Server) {
     let _ = std::io::stdout().write_all(greeting.as_bytes());
 }
 
+/// What says whole messages and heads at `trace`, tokens included: never that much, whatever is configured.
+const TALKATIVE: [&str; 5] = [
+    "tungstenite=debug",
+    "tokio_tungstenite=debug",
+    "hyper=debug",
+    "h2=debug",
+    "rustls=debug",
+];
+
 fn start_log(config: &config::Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&config.filter).map_err(|error| error.to_string())?;
+    let mut filter = EnvFilter::try_new(&config.filter).map_err(|error| error.to_string())?;
+    for library in TALKATIVE {
+        filter = filter.add_directive(library.parse().map_err(|error| format!("{error}"))?);
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

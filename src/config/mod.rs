@@ -293,7 +293,7 @@ section! {
     Log at "log." {
         /// `text` or `json`.
         format: LogFormat = LogFormat::Text,
-        /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `everyway=debug,hyper=info`.
+        /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `everyway=debug,hyper=info`. Libraries never say more than `debug`.
         filter: String = "info".to_owned(),
     }
 }

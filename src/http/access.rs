@@ -108,7 +108,7 @@ fn revoked(whom: Whom) -> Result<Revoked, Problem> {
     match whom {
         Whom::User(user) => Ok(Revoked::User(user.clone())),
         Whom::Token(id) => Ok(Revoked::Token(Arc::from(id))),
-        Whom::Session(_) => Err(Problem::bad_request(
+        Whom::Session(_) | Whom::Withdrawn => Err(Problem::bad_request(
             "revoke= goes with user= or jti=: a session has no credentials of its own",
         )),
     }

@@ -2,7 +2,8 @@
 
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -85,7 +86,7 @@ async fn prepare(
     )?;
     let key = request
         .key
-        .map(|key| payload::key(sender.as_ref(), &key, &payload));
+        .map(|key| payload::key(&principal.identity(), &key, &payload));
     let draft = Draft {
         from: payload::sender(sender.as_ref()),
         payload,
@@ -121,11 +122,15 @@ pub(super) async fn read(
         return Err(too_large());
     }
     let wait = gateway.config().timeouts.body_s.duration();
-    let collected = tokio::time::timeout(wait, Limited::new(body, bytes_max).collect()).await;
+    let broke_off = || Problem::bad_request("the body broke off");
+    let limited = Limited::new(&mut *body, bytes_max);
+    let collected = tokio::time::timeout(wait, limited.collect()).await;
     match collected {
         Err(_) => Err(Problem::bad_request("the body did not arrive in time")),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad_request("the body broke off")),
+        Ok(Err(_)) => Err(broke_off()),
+        // hyper takes a stream that is reset without an error for one that ended (RFC 9113, section 8.1.1).
+        Ok(Ok(_)) if parts.version == Version::HTTP_2 && !body.is_end_stream() => Err(broke_off()),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
     }
 }

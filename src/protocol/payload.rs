@@ -100,7 +100,10 @@ pub fn read_base64(text: &str, bytes_max: usize) -> Result<Payload, Problem> {
 }
 
 /// A key of a principal, with the digest of the payload it stands for.
-pub fn key(user: Option<&UserName>, key: &str, payload: &Payload) -> Key {
+///
+/// Whose it is is told by the principal's identity and not by the name under which it publishes: nobody meets the keys of
+/// others.
+pub fn key(identity: &str, key: &str, payload: &Payload) -> Key {
     let mut hash = Sha256::new();
     hash.update(if matches!(payload, Payload::Json(_)) {
         b"j"
@@ -108,8 +111,8 @@ pub fn key(user: Option<&UserName>, key: &str, payload: &Payload) -> Key {
         b"b"
     });
     hash.update(payload.text());
-    // A user name holds no control characters, so the two parts cannot run into each other.
-    let id = format!("{}\n{key}", user.map_or("", UserName::as_str));
+    // An identity holds no control characters, so the two parts cannot run into each other.
+    let id = format!("{identity}\n{key}");
     Key {
         id: id.into(),
         digest: hash.finalize().into(),
@@ -273,8 +276,8 @@ mod tests {
     fn keys_are_told_apart_by_principal_and_by_kind_of_payload() {
         let json = Payload::Json(Bytes::from_static(b"\"/wA=\""));
         let bytes = Payload::Base64(Bytes::from_static(b"\"/wA=\""));
-        let alice = UserName::parse("alice").unwrap();
-        assert_ne!(key(None, "k", &json).digest, key(None, "k", &bytes).digest);
-        assert_ne!(key(None, "k", &json).id, key(Some(&alice), "k", &json).id);
+        let keys = |identity, payload| key(identity, "k", payload);
+        assert_ne!(keys("a", &json).digest, keys("a", &bytes).digest);
+        assert_ne!(keys("a", &json).id, keys("b", &json).id);
     }
 }

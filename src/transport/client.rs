@@ -39,6 +39,7 @@ pub fn holder(principal: &Principal, public_id: Option<PublicId>, address: IpAdd
     Holder {
         user: principal.user.clone(),
         public_id,
+        withdrawn: principal.withdrawn().cloned(),
         token_id: principal.token_id().cloned(),
         ends_at_s: principal.ends_at_s(),
         address,

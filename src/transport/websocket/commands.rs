@@ -186,11 +186,19 @@ fn refresh(
     token: Secret,
 ) -> Result<Done, Problem> {
     let principal = gateway.auth.refresh(&client.principal, token)?;
-    attachment.renew(principal.token_id().cloned(), principal.ends_at_s());
+    attachment.renew(
+        principal.token_id().cloned(),
+        principal.ends_at_s(),
+        principal.withdrawn().cloned(),
+    );
     // As at the beginning: what was revoked before the renewal is seen here, what is revoked after it ends the attachment.
     if let Err(problem) = gateway.auth.check(&principal) {
         let old = &client.principal;
-        attachment.renew(old.token_id().cloned(), old.ends_at_s());
+        attachment.renew(
+            old.token_id().cloned(),
+            old.ends_at_s(),
+            old.withdrawn().cloned(),
+        );
         return Err(problem);
     }
     client.principal = principal;
@@ -262,7 +270,7 @@ fn publish(
 ) -> Result<Step, Problem> {
     client.principal.may(Action::Publish, &channel)?;
     let user = client.principal.user.as_ref();
-    let key = key.map(|key| payload::key(user, &key, &payload));
+    let key = key.map(|key| payload::key(&client.principal.identity(), &key, &payload));
     let draft = Draft {
         from: payload::sender(user),
         payload,

@@ -34,6 +34,11 @@
 //! | staying on after the token's end | section 6 | `tokens::an_attachment_ends_with_its_token` |
 //! | keeping rights that `refresh` took away, or another user's token | section 6 | `tokens::refresh_prolongs_and_takes_rights_away` |
 //! | coming back after being revoked | section 6 | `tokens::what_is_revoked_is_refused_everywhere` |
+//! | a ticket that makes tickets | section 3 | `attacks::grants::a_ticket_makes_no_tickets` |
+//! | keeping what a removed API key granted | section 6 | `attacks::grants::a_removed_api_key_grants_nothing_to_anybody` |
+//! | keeping rights that everybody had | section 6 | `attacks::grants::rights_that_everybody_had_end_with_the_reload` |
+//! | the idempotency key of another | section 3 | `attacks::grants::an_idempotency_key_is_of_its_principal` |
+//! | a message of which a part is missing | tenet 1; RFC 9113, 8.1.1 | `attacks::grants::a_body_that_is_cut_is_not_published` |
 //! | another user's inbox: subscribe, publish, history | section 5 | `attacks::inboxes::the_inbox_of_another_is_closed_to_every_verb` |
 //! | another spelling of `@inbox`: Unicode, percent signs | sections 3 and 5 | `attacks::inboxes::no_spelling_reaches_the_inbox_of_another` |
 //! | another user's inbox by a cursor | section 3 | `attacks::inboxes::a_cursor_is_no_way_into_an_inbox` |
@@ -111,6 +116,7 @@
 
 mod encryption;
 mod floods;
+mod grants;
 mod inboxes;
 mod origins;
 mod secrets;

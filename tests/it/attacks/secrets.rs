@@ -23,7 +23,7 @@ async fn talkative(format: &str) -> (Program, SocketAddr) {
     for setting in [
         format!("auth.secret_file={}", file("secret", SECRET)),
         key,
-        "log.filter=debug".to_owned(),
+        "log.filter=trace".to_owned(),
         format!("log.format={format}"),
         "limits.message_bytes_max=20000".to_owned(),
     ] {
