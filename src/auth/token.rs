@@ -173,7 +173,7 @@ fn unauthorized(message: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
 }
 
 /// From claims to rights. What is absent grants nothing, and what is malformed refuses the token.
-fn principal(claims: &Claims, rules: &Rules) -> Result<Principal, Problem> {
+pub(super) fn principal(claims: &Claims, rules: &Rules) -> Result<Principal, Problem> {
     // Looked at here, too, because the library takes an audience of a form that it cannot read for none.
     if rules.audience.is_none() && claims.get("aud").is_some() {
         return Err(problem(&ErrorKind::InvalidAudience));

@@ -46,7 +46,7 @@ macro_rules! section {
 
 mod auth;
 
-pub use auth::{Algorithm, Anonymous, ApiKey, Auth};
+pub use auth::{Algorithm, Anonymous, ApiKey, Auth, is_channel_pattern};
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]

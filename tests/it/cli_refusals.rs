@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Output;
 
-use super::cli::{everyway, run, stderr};
+use super::cli::{everyway, run, stderr, stdout};
 use super::support::tunnel::Certs;
 use super::support::within;
+use super::tokens;
 
 async fn run_in(folder: &Path, args: &[&str]) -> Output {
     let running = everyway(args).current_dir(folder).output();
@@ -78,4 +79,62 @@ async fn check_config_opens_no_port() {
     let address = taken.local_addr().expect("an address").to_string();
     let checked = run(&["check-config", "--listen", &address]).await;
     assert!(checked.status.success(), "{}", stderr(&checked));
+}
+
+/// Makes a token with some flags and a good secret.
+async fn token(args: &[&str]) -> Output {
+    let secret = format!(
+        "auth.secret_file={}",
+        tokens::file("secret", tokens::SECRET)
+    );
+    run(&[&["token", "--set", &secret], args].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_would_be_of_no_use_is_not_made() {
+    let long = "x".repeat(129);
+    for (args, says) in [
+        (
+            vec!["--subscribe", "a*b"],
+            "--subscribe: \"a*b\" is not a channel's name",
+        ),
+        (vec!["--publish", "bad name"], "--publish: \"bad name\""),
+        (vec!["--subscribe", "@bob"], "--subscribe"),
+        (vec!["--subscribe", ""], "--subscribe"),
+        (vec!["--subscribe", "own:{user}"], "add --user"),
+        (
+            vec!["--subscribe", "own:{user}", "--user", "a b"],
+            "own:a b",
+        ),
+        (vec!["--send", "a\nb"], "--send"),
+        (vec!["--expires-s", "0"], "--expires-s"),
+        (vec!["--user", ""], "user name"),
+        (vec!["--admin", "--id", &long], "jti"),
+    ] {
+        let refused = token(&args).await;
+        assert_eq!(refused.status.code(), Some(64), "{args:?}");
+        assert!(stderr(&refused).contains(says), "{}", stderr(&refused));
+        assert_eq!(stdout(&refused), "", "{args:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_without_rights_is_warned_of_and_others_are_not() {
+    let warned = token(&["--user", "bob"]).await;
+    assert!(stderr(&warned).contains("grants nothing") && warned.status.success());
+    assert_eq!(
+        stdout(&warned).matches('.').count(),
+        2,
+        "a token all the same"
+    );
+    for args in [
+        vec!["--admin"],
+        vec!["--send", "b*b", "--send", "*"],
+        vec!["--publish", "*", "--expires-s", "1"],
+        vec!["--subscribe", "own:{user}:*", "--user", "bob"],
+    ] {
+        let made = token(&args).await;
+        assert!(made.status.success(), "{args:?}: {}", stderr(&made));
+        assert_eq!(stderr(&made), "", "{args:?}");
+    }
 }
