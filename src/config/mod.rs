@@ -357,15 +357,15 @@ impl Config {
             ("limits.refusals_max", self.limits.refusals_max),
             ("limits.message_bytes_max", self.limits.message_bytes_max),
             ("limits.page_messages", self.limits.page_messages),
-            (
-                "server.listen",
-                self.server.listen.len() + self.server.tls_listen.len(),
-            ),
             ("limits.handshakes_max", self.limits.handshakes_max),
             ("server.transports", self.server.transports.len()),
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{key} must be at least 1"));
+        }
+        if self.server.listen.is_empty() && self.server.tls_listen.is_empty() {
+            let sentence = "server.listen: no address is left to listen on: give one here or in server.tls_listen";
+            return Err(sentence.to_owned());
         }
         let zero = Seconds::new(0);
         let more_than_zero = [

@@ -380,7 +380,7 @@ async fn a_final_refusal_ends_subscribe() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_configuration_exits_64_before_a_port_opens() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (
             &["--set", "limits.chanels_max=5"],
             "did you mean limits.channels_max?",
@@ -395,6 +395,7 @@ async fn a_bad_configuration_exits_64_before_a_port_opens() {
         ),
         (&["--listen", "0.0.0.0:0"], "auth.anonymous"),
         (&["--listen", "127.0.0.2:0"], "127.0.0.1"),
+        (&["--set", "server.listen=[]"], "no address is left"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--listen", "nonsense"], "nonsense"),
         (&["--set", "log.filter=a=b=c"], "log.filter"),
