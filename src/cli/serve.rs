@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::EXIT_CONFIG;
 use crate::config::load::ConfigError;
 use crate::config::{self, Config, LogFormat};
+use crate::path::absolute;
 use crate::server::{self, Reloader, Server, StartError};
 use crate::tls::local::{self, LOCAL_NAMES};
 
@@ -92,7 +93,7 @@ async fn make_certificates(config: &Config) -> Result<(), StartError> {
     let names = LOCAL_NAMES.map(str::to_owned);
     local::make(&folder, &names, false).map_err(|error| StartError::Config(error.to_string()))?;
     tracing::warn!(
-        folder = %folder.display(),
+        folder = %absolute(&folder).display(),
         "made a certificate for localhost: clients must trust ca.pem there. Set tls.cert and tls.key to serve others"
     );
     Ok(())

@@ -11,6 +11,7 @@ use rcgen::{
 };
 
 use crate::config;
+use crate::path::absolute;
 
 /// How long the certificates hold.
 const VALID_FOR: Duration = Duration::from_secs(825 * 24 * 60 * 60);
@@ -33,10 +34,10 @@ const FILES: [&str; 6] = [
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// A file is there already.
-    #[error("{path} is there already: --force replaces it", path = .0.display())]
+    #[error("{path} is there already: --force replaces it", path = absolute(.0).display())]
     Exists(PathBuf),
     /// A file cannot be written.
-    #[error("{path}: {cause}", path = .0.display(), cause = .1)]
+    #[error("{path}: {cause}", path = absolute(.0).display(), cause = .1)]
     Write(PathBuf, io::Error),
     /// A certificate cannot be made, mostly because of a name.
     #[error("cannot make a certificate: {0}")]

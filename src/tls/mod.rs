@@ -25,6 +25,7 @@ pub use tokio_rustls::server::TlsStream;
 use watch::Seen;
 
 use crate::config;
+use crate::path::absolute;
 
 /// What ALPN offers (RFC 7301), the better one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -265,6 +266,6 @@ fn unreadable(error: &pem::Error) -> String {
 fn blame(key: &str, path: &Path, cause: &dyn std::fmt::Display) -> TlsError {
     TlsError(format!(
         "{key}: {} cannot be used: {cause}. `everyway certs` makes files for trying out",
-        path.display()
+        absolute(path).display()
     ))
 }

@@ -81,6 +81,34 @@ async fn check_config_opens_no_port() {
     assert!(checked.status.success(), "{}", stderr(&checked));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_not_there_is_named_from_the_root() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let missing = folder.path().join("nosuch");
+    let tls = ["check-config", "--tls-listen", "127.0.0.1:0", "--set"];
+    for args in [
+        vec!["check-config", "--config", "nosuch"],
+        vec!["check-config", "--set", "auth.secret_file=nosuch"],
+        vec!["check-config", "--set", "auth.pem_files=nosuch"],
+        [&tls[..], &["tls.cert=nosuch"]].concat(),
+        [&tls[..], &["tls.client_ca=nosuch"]].concat(),
+        vec!["publish", "a", "1", "--token-file", "nosuch"],
+        vec![
+            "publish",
+            "a",
+            "1",
+            "--ca",
+            "nosuch",
+            "--url",
+            "https://127.0.0.1:1",
+        ],
+    ] {
+        let refused = stderr(&run_in(folder.path(), &args).await);
+        let whole = missing.to_str().expect("UTF-8");
+        assert!(refused.contains(whole), "{args:?}: {refused}");
+    }
+}
+
 /// Makes a token with some flags and a good secret.
 async fn token(args: &[&str]) -> Output {
     let secret = format!(
