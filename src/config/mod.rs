@@ -403,6 +403,8 @@ impl Config {
             "server.listen": server.listen,
             "server.tls_listen": server.tls_listen,
             "server.admin_listen": server.admin_listen,
+            // Where it may be is checked at the start only.
+            "server.echo": server.echo,
             "tls": tls,
             "history": history,
             "limits.sockets_max": limits.sockets_max,

@@ -577,10 +577,15 @@ async fn a_reload_names_what_is_not_in_force_each_time_until_it_is_taken_back() 
     let before = Config::clone(&gateway.inner.config());
     let mut config = before.clone();
     config.history.count_max = 5;
+    config.server.echo = true;
     config.timeouts.heartbeat_s = Seconds::new(99);
     for _ in 0..2 {
-        assert_eq!(reload(&config), ["history", "timeouts.heartbeat_s"]);
+        assert_eq!(
+            reload(&config),
+            ["server.echo", "history", "timeouts.heartbeat_s"]
+        );
     }
+    assert_eq!(gateway.get("/v1/echo").await.status, 404);
     // Clients are told the heartbeat that they get.
     let in_force = gateway.inner.config().timeouts.heartbeat_s;
     assert_eq!(in_force, before.timeouts.heartbeat_s);
