@@ -72,12 +72,14 @@ impl Gateway {
     }
 
     /// Takes over another configuration, with its keys, limits and origins, for requests from now on. Who is attached
-    /// stays. What is read at the start only stays as it was, see [`Config::changed_fixed`].
+    /// stays, unless what it was granted is gone. What is read at the start only stays as it was, see [`Config::keep_fixed`]; returns the sections and keys that
+    /// need a new start for it.
     ///
     /// # Errors
     /// [`KeyError`]; nothing has changed then.
-    pub fn reload(&self, config: Config) -> Result<(), KeyError> {
+    pub fn reload(&self, mut config: Config) -> Result<Vec<&'static str>, KeyError> {
         self.auth.reload(&config.auth)?;
+        let fixed = config.keep_fixed(&self.config());
         self.limits.reload(&config);
         self.config.store(Arc::new(config));
         let end = End {
@@ -91,7 +93,7 @@ impl Gateway {
                 "attachments ended with the API keys or the rights of everybody that they had"
             );
         }
-        Ok(())
+        Ok(fixed)
     }
 
     /// Says to who asks that it goes down; clients are served as before.

@@ -1,6 +1,7 @@
 //! What credentials are checked with: read from files at the start, and again on a reload. It never changes; a reload
 //! makes a new one. Only the keys of a URL come and go in between.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::principal::{Grant, Withdrawn};
 use super::remote::Remote;
 use super::token::{Rules, Verifier};
 use crate::config;
+use crate::path::absolute;
 
 /// The most keys of all files together, and of the set of a URL: a token without a `kid` is tried with each of them.
 pub(super) const KEYS_MAX: usize = 64;
@@ -215,8 +217,10 @@ fn read_pem(path: &str) -> Result<DecodingKey, KeyError> {
 }
 
 pub(super) fn read_file(setting: &str, path: &str) -> Result<Vec<u8>, KeyError> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| KeyError::new(setting, format!("cannot read {path}: {error}")))?;
+    let bytes = std::fs::read(path).map_err(|error| {
+        let path = absolute(Path::new(path));
+        KeyError::new(setting, format!("cannot read {}: {error}", path.display()))
+    })?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(KeyError::new(setting, format!("{path} is too large")));
     }

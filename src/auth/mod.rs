@@ -186,7 +186,8 @@ impl Auth {
             (None, Some(anonymous)) => Principal::new(None, Arc::clone(anonymous)),
             (None, None) => {
                 return Err(unauthorized(
-                    "credentials are missing: send Authorization: Bearer, or token= or ticket= in the query",
+                    "credentials are missing: send Authorization: Bearer, or token= or ticket= in the query; \
+                     a WebSocket may also send bearer. and the token as a subprotocol",
                 ));
             }
         };

@@ -1,7 +1,9 @@
 //! Patterns of names: a literal, or a prefix that ends in `*`; `{user}` stands for the user's own name.
 
+use crate::bus::UserName;
+
 /// Where the user's name goes.
-const USER: &str = "{user}";
+pub(super) const USER: &str = "{user}";
 
 /// What a right is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,11 @@ impl Patterns {
     pub fn match_name(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(name))
     }
+}
+
+/// True for what may stand for users, with the name put in already.
+pub(super) fn is_user_pattern(text: &str) -> bool {
+    text == "*" || UserName::parse(text.strip_suffix('*').unwrap_or(text)).is_ok()
 }
 
 #[cfg(test)]

@@ -134,6 +134,9 @@ fn verify<'a>(
                     tried.get_or_insert_with(|| problem(kind));
                 }
                 kind @ ErrorKind::InvalidSignature => tried = Some(problem(kind)),
+                ErrorKind::InvalidAudience if verifier.validation.aud.is_none() => {
+                    return Err(TokenError::Refused(unwanted_audience()));
+                }
                 kind => return Err(refused(kind)),
             },
         }
@@ -168,15 +171,22 @@ fn problem(kind: &ErrorKind) -> Problem {
     })
 }
 
+/// It may be for somebody else, and nobody said who we are.
+fn unwanted_audience() -> Problem {
+    unauthorized(
+        "the token has an audience (aud), and auth.audience is not set: set it to that, or make tokens without aud",
+    )
+}
+
 fn unauthorized(message: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
     Problem::new(Code::Unauthorized, message)
 }
 
 /// From claims to rights. What is absent grants nothing, and what is malformed refuses the token.
-fn principal(claims: &Claims, rules: &Rules) -> Result<Principal, Problem> {
+pub(super) fn principal(claims: &Claims, rules: &Rules) -> Result<Principal, Problem> {
     // Looked at here, too, because the library takes an audience of a form that it cannot read for none.
     if rules.audience.is_none() && claims.get("aud").is_some() {
-        return Err(problem(&ErrorKind::InvalidAudience));
+        return Err(unwanted_audience());
     }
     let user = text(claims, &rules.user_claim)?
         .map(UserName::parse)

@@ -12,9 +12,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::auth::Auth;
 use crate::config::load::{self, ConfigError};
 use crate::config::{Config, reference};
+use crate::server;
 
 /// Exit status for a configuration that cannot be used (EX_USAGE of sysexits.h).
 const EXIT_CONFIG: u8 = 64;
@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
             print!("{}", reference::toml());
             ExitCode::SUCCESS
         }
-        Command::CheckConfig { args, .. } => with_config(&args, print_config),
+        Command::CheckConfig { args, .. } => with_config(&args, check_config),
         Command::Certs(args) => report(certs::run(&args)),
         Command::Token(args) => token::run(args),
         Command::Publish(args) => report(publish::run(&args)),
@@ -155,9 +155,15 @@ fn with_config(args: &ConfigArgs, run: impl FnOnce(Config) -> ExitCode) -> ExitC
     }
 }
 
-fn print_config(config: Config) -> ExitCode {
-    // The keys are part of what can be used.
-    if let Err(error) = Auth::new(&config.auth) {
+fn check_config(config: Config) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Err(error.into())),
+    };
+    if let Err(error) = runtime.block_on(server::check(&config)) {
         eprintln!("everyway: {error}");
         return ExitCode::from(EXIT_CONFIG);
     }

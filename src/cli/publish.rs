@@ -11,7 +11,7 @@ use super::gateway::{GatewayArgs, advise};
 
 #[derive(Debug, Args)]
 pub(super) struct PublishArgs {
-    /// The channel. Several are separated by commas.
+    /// The channel. Several are separated by spaces or commas.
     #[arg(value_delimiter = ',', required = true)]
     channels: Vec<String>,
     /// The message; `-` reads it from standard input.

@@ -1,7 +1,6 @@
 //! `everyway serve`: from a configuration to a gateway that runs until it is told to stop.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,7 +9,8 @@ use tracing_subscriber::EnvFilter;
 use super::EXIT_CONFIG;
 use crate::config::load::ConfigError;
 use crate::config::{self, Config, LogFormat};
-use crate::server::{Reloader, Server, StartError};
+use crate::path::absolute;
+use crate::server::{self, Reloader, Server, StartError};
 use crate::tls::local::{self, LOCAL_NAMES};
 
 /// Exit status after a second signal, as shells give it.
@@ -58,7 +58,7 @@ async fn serve(
     // Before the port opens: who sees it open may tell us to stop at once.
     let signals = Signals::listen().map_err(StartError::Signals)?;
     let (format, sockets_max) = (config.log.format, config.limits.sockets_max);
-    make_certificates(&config)?;
+    make_certificates(&config).await?;
     let server = Server::bind(config).await?;
     raise_file_limit(sockets_max);
     match format {
@@ -81,19 +81,19 @@ async fn serve(
 }
 
 /// Makes certificates for trying out, if the configuration names none and there are none.
-fn make_certificates(config: &Config) -> Result<(), StartError> {
-    let (defaults, paths) = (config::Tls::default(), [&config.tls.cert, &config.tls.key]);
-    let are_defaults = paths == [&defaults.cert, &defaults.key];
-    let is_one_there = || paths.iter().any(|path| Path::new(path).exists());
-    if config.server.tls_listen.is_empty() || !are_defaults || is_one_there() {
+async fn make_certificates(config: &Config) -> Result<(), StartError> {
+    if config.server.tls_listen.is_empty() {
         return Ok(());
     }
-    // The default has a folder.
-    let folder = Path::new(&defaults.cert).parent().unwrap_or(Path::new("."));
+    let Some(folder) = local::folder_to_make(&config.tls) else {
+        return Ok(());
+    };
+    // A start that is refused leaves nothing behind.
+    server::check(config).await?;
     let names = LOCAL_NAMES.map(str::to_owned);
-    local::make(folder, &names, false).map_err(|error| StartError::Config(error.to_string()))?;
+    local::make(&folder, &names, false).map_err(|error| StartError::Config(error.to_string()))?;
     tracing::warn!(
-        folder = %folder.display(),
+        folder = %absolute(&folder).display(),
         "made a certificate for localhost: clients must trust ca.pem there. Set tls.cert and tls.key to serve others"
     );
     Ok(())

@@ -11,8 +11,8 @@ use crate::transport::Transport;
 
 #[derive(Debug, Args)]
 pub(super) struct SubscribeArgs {
-    /// The channels.
-    #[arg(required = true)]
+    /// The channels, separated by spaces or commas.
+    #[arg(value_delimiter = ',', required = true)]
     channels: Vec<String>,
     /// How to reach the gateway. `auto` takes the first that works, and falls back when one does not.
     #[arg(long, value_enum, default_value_t = TransportArg::Auto)]

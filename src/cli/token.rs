@@ -21,7 +21,7 @@ pub(super) struct TokenArgs {
     /// A user to send to, written the same way. May be given more than once.
     #[arg(long, value_name = "PATTERN")]
     send: Vec<String>,
-    /// How long the token is good for, in seconds.
+    /// How long the token is good for, in seconds; at least 1.
     #[arg(long, default_value_t = 3600)]
     expires_s: u64,
     /// Make it an administrator's.
@@ -50,6 +50,11 @@ pub(super) fn run(args: TokenArgs) -> ExitCode {
     super::with_config(&args.config, |config| {
         match auth::mint(&config.auth, args.pem.as_deref(), &claims) {
             Ok(token) => {
+                if claims.are_without_rights() {
+                    eprintln!(
+                        "everyway: this token grants nothing: add --subscribe, --publish, --send or --admin"
+                    );
+                }
                 // Whoever asked for it is its owner.
                 println!("{}", token.reveal());
                 ExitCode::SUCCESS

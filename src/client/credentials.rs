@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use http::HeaderValue;
 
 use super::endpoint::Failure;
+use crate::path::absolute;
 use crate::secret::Secret;
 
 /// The longest token that is taken from a file: no gateway takes a longer one.
@@ -31,7 +32,8 @@ impl Credentials {
             Self::None => Ok(None),
             Self::Token(token) => Ok(Some(token.clone())),
             Self::File(path) => {
-                let wrong = |what: &str| Failure::Local(format!("{}: {what}", path.display()));
+                let wrong =
+                    |what: &str| Failure::Local(format!("{}: {what}", absolute(path).display()));
                 let metadata = std::fs::metadata(path);
                 let bytes = metadata.map_err(|error| wrong(&error.to_string()))?.len();
                 if bytes > TOKEN_BYTES_MAX {

@@ -210,6 +210,17 @@ impl Endpoint {
         Ok(client::connect(&self.authority, self.tls.as_ref()).await?)
     }
 
+    /// Whoever answers does not speak HTTP. Without TLS on our side it may be that there is TLS on the other.
+    pub(super) fn not_http(&self, error: impl std::fmt::Display) -> Failure {
+        if self.is_secure {
+            return Failure::broken(error);
+        }
+        Failure::Broken(format!(
+            "{} does not speak HTTP ({error}): is this port TLS? Then try https:// in the URL",
+            self.authority
+        ))
+    }
+
     /// Sends a request over a connection of its own. The connection lives as long as the answer's body.
     ///
     /// # Errors
@@ -239,10 +250,14 @@ impl Endpoint {
             request = request.header(AUTHORIZATION, value);
         }
         let request = request.body(Full::new(body)).map_err(Failure::broken)?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(Failure::broken)?;
+        let response =
+            sender
+                .send_request(request)
+                .await
+                .map_err(|error| match error.is_parse() {
+                    true => self.not_http(error),
+                    false => Failure::broken(error),
+                })?;
         if response.status().is_client_error() || response.status().is_server_error() {
             return Err(refused(response).await);
         }

@@ -3,11 +3,12 @@
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
 use tokio_tungstenite::client_async;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::attachment::{Attachment, Disconnect, Ended, PROOF_WITHIN};
-use super::endpoint::Failure;
+use super::endpoint::{Endpoint, Failure};
 use super::positions::{Positions, Seen};
 use crate::transport::Transport;
 
@@ -33,7 +34,8 @@ pub(super) async fn attach(attachment: Attachment<'_>) -> Ended {
                 .headers_mut()
                 .insert(http::header::AUTHORIZATION, value);
         }
-        client_async(request, stream).await.map_err(refused)
+        let opened = client_async(request, stream).await;
+        opened.map_err(|error| refused(attachment.endpoint, error))
     };
     let mut socket = match timeout(PROOF_WITHIN, open).await {
         Ok(Ok((socket, _))) => socket,
@@ -94,12 +96,13 @@ fn heartbeat_s(welcome: &str) -> Option<f64> {
 }
 
 /// Why there is no WebSocket: what the gateway says, if it was the gateway that answered.
-fn refused(error: tokio_tungstenite::tungstenite::Error) -> Failure {
+fn refused(endpoint: &Endpoint, error: Error) -> Failure {
     match error {
-        tokio_tungstenite::tungstenite::Error::Http(response) => Failure::answered(
+        Error::Http(response) => Failure::answered(
             response.status(),
             response.body().as_deref().unwrap_or_default(),
         ),
+        Error::Protocol(ProtocolError::HttparseError(error)) => endpoint.not_http(error),
         other => Failure::broken(other),
     }
 }

@@ -125,12 +125,12 @@ impl Auth {
         let anonymous = self.anonymous.iter();
         let mut patterns =
             anonymous.flat_map(|rights| rights.subscribe.iter().chain(&rights.publish));
-        if let Some(pattern) = patterns.find(|pattern| !is_pattern(pattern)) {
+        if let Some(pattern) = patterns.find(|pattern| !is_channel_pattern(pattern)) {
             return bad("auth.anonymous", pattern);
         }
         let keys = self.api_keys.iter();
         let mut patterns = keys.flat_map(|key| key.subscribe.iter().chain(&key.publish));
-        if let Some(pattern) = patterns.find(|pattern| !is_pattern(pattern)) {
+        if let Some(pattern) = patterns.find(|pattern| !is_channel_pattern(pattern)) {
             return bad("auth.api_keys", pattern);
         }
         let is_hash =
@@ -176,7 +176,8 @@ impl Auth {
     }
 }
 
-fn is_pattern(text: &str) -> bool {
+/// True for what may stand for channels: a name, or the beginning of one and `*`.
+pub fn is_channel_pattern(text: &str) -> bool {
     let prefix = text.strip_suffix('*').unwrap_or(text);
     (prefix.is_empty() && text == "*") || crate::bus::name::ChannelName::parse(prefix).is_ok()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::Config;
+use crate::path::absolute;
 
 /// The beginning of the names of environment variables.
 const ENV_PREFIX: &str = "EVERYWAY_";
@@ -87,7 +88,7 @@ pub fn default_of(path: &str) -> Option<Value> {
 }
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
-    let source = path.display().to_string();
+    let source = absolute(path).display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::new(&source, error))?;
     let table: Table = text
         .parse()

@@ -46,7 +46,7 @@ macro_rules! section {
 
 mod auth;
 
-pub use auth::{Algorithm, Anonymous, ApiKey, Auth};
+pub use auth::{Algorithm, Anonymous, ApiKey, Auth, is_channel_pattern};
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]
@@ -357,15 +357,15 @@ impl Config {
             ("limits.refusals_max", self.limits.refusals_max),
             ("limits.message_bytes_max", self.limits.message_bytes_max),
             ("limits.page_messages", self.limits.page_messages),
-            (
-                "server.listen",
-                self.server.listen.len() + self.server.tls_listen.len(),
-            ),
             ("limits.handshakes_max", self.limits.handshakes_max),
             ("server.transports", self.server.transports.len()),
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{key} must be at least 1"));
+        }
+        if self.server.listen.is_empty() && self.server.tls_listen.is_empty() {
+            let sentence = "server.listen: no address is left to listen on: give one here or in server.tls_listen";
+            return Err(sentence.to_owned());
         }
         let zero = Seconds::new(0);
         let more_than_zero = [
@@ -386,55 +386,36 @@ impl Config {
         self.check_texts()
     }
 
-    /// The keys that are read at the start only and differ in another configuration.
-    pub fn changed_fixed(&self, other: &Self) -> Vec<&'static str> {
-        let (heartbeat, other_heartbeat) = (&self.timeouts, &other.timeouts);
-        let differs = [
-            ("server.listen", self.server.listen != other.server.listen),
-            (
-                "server.tls_listen",
-                self.server.tls_listen != other.server.tls_listen,
-            ),
-            (
-                "server.admin_listen",
-                self.server.admin_listen != other.server.admin_listen,
-            ),
-            (
-                "tls",
-                format!("{:?}", self.tls) != format!("{:?}", other.tls),
-            ),
-            (
-                "history",
-                format!("{:?}", self.history) != format!("{:?}", other.history),
-            ),
-            (
-                "limits.sockets_max",
-                self.limits.sockets_max != other.limits.sockets_max,
-            ),
-            (
-                "limits.admin_sockets_max",
-                self.limits.admin_sockets_max != other.limits.admin_sockets_max,
-            ),
-            (
-                "limits.handshakes_max",
-                self.limits.handshakes_max != other.limits.handshakes_max,
-            ),
-            ("timeouts.tls_s", heartbeat.tls_s != other_heartbeat.tls_s),
-            (
-                "timeouts.heartbeat_s",
-                heartbeat.heartbeat_s != other_heartbeat.heartbeat_s,
-            ),
-            (
-                "timeouts.pong_s",
-                heartbeat.pong_s != other_heartbeat.pong_s,
-            ),
-            (
-                "log",
-                format!("{:?}", self.log) != format!("{:?}", other.log),
-            ),
-        ];
-        let changed = differs.into_iter().filter(|(_, differs)| *differs);
-        changed.map(|(key, _)| key).collect()
+    /// Takes what is read at the start only from the configuration that runs, so that this one says what is in force.
+    /// Returns the sections and keys among it that were different.
+    pub fn keep_fixed(&mut self, running: &Self) -> Vec<&'static str> {
+        let mut changed = Vec::new();
+        macro_rules! keep {
+            ($($path:literal: $($field:ident).+,)+) => {$(
+                // Not all of them can be compared, and all can be printed.
+                if format!("{:?}", self.$($field).+) != format!("{:?}", running.$($field).+) {
+                    self.$($field).+ = running.$($field).+.clone();
+                    changed.push($path);
+                }
+            )+};
+        }
+        keep! {
+            "server.listen": server.listen,
+            "server.tls_listen": server.tls_listen,
+            "server.admin_listen": server.admin_listen,
+            // Where it may be is checked at the start only.
+            "server.echo": server.echo,
+            "tls": tls,
+            "history": history,
+            "limits.sockets_max": limits.sockets_max,
+            "limits.admin_sockets_max": limits.admin_sockets_max,
+            "limits.handshakes_max": limits.handshakes_max,
+            "timeouts.tls_s": timeouts.tls_s,
+            "timeouts.heartbeat_s": timeouts.heartbeat_s,
+            "timeouts.pong_s": timeouts.pong_s,
+            "log": log,
+        }
+        changed
     }
 
     /// Checks that settings fit each other.

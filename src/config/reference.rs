@@ -25,7 +25,8 @@ const LINE_CHARS: usize = 110;
 /// A configuration file in which every key stands with its meaning and its default, commented out.
 pub fn toml() -> String {
     let mut file = String::from(
-        "# Every setting with its default. Take the # away from what you change, and from its [section].\n",
+        "# Every setting with its default. Take the # away from what you change, and from its [section].\n\
+         # Relative paths begin at the working directory of the process, and not at this file.\n",
     );
     let mut section = "";
     for key in Config::keys() {

@@ -1,19 +1,22 @@
 //! Listens, accepts, and goes down in order.
 
+mod addresses;
 mod connection;
 mod reload;
 mod stream;
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use addresses::Addresses;
+pub use addresses::check;
 pub use reload::{ReloadError, Reloader};
 
 use crate::config::Config;
@@ -75,22 +78,12 @@ impl Server {
         let gateway = Gateway::new(config);
         let gateway = gateway.map_err(|error| StartError::Config(error.to_string()))?;
         let gateway = Arc::new(gateway);
-        let server = &gateway.config().server;
-        let plain = resolve(&gateway, "server.listen", &server.listen, Entrance::Public).await?;
-        let encrypted = resolve(
-            &gateway,
-            "server.tls_listen",
-            &server.tls_listen,
-            Entrance::Public,
-        )
-        .await?;
-        let admin = resolve(
-            &gateway,
-            "server.admin_listen",
-            &server.admin_listen,
-            Entrance::Admin,
-        )
-        .await?;
+        let is_open = gateway.auth.is_open();
+        let Addresses {
+            plain,
+            encrypted,
+            admin,
+        } = Addresses::look_up(&gateway.config(), is_open).await?;
         let tls = if encrypted.is_empty() {
             None
         } else {
@@ -323,45 +316,4 @@ async fn accept(
 
 fn permits(sockets_max: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(sockets_max.min(Semaphore::MAX_PERMITS)))
-}
-
-/// The addresses of a setting to listen on. In open mode they must all be of this machine only.
-async fn resolve(
-    gateway: &Gateway,
-    key: &str,
-    listen: &[String],
-    entrance: Entrance,
-) -> Result<Vec<SocketAddr>, StartError> {
-    let mut addresses = Vec::new();
-    for listen in listen {
-        let found = lookup_host(listen).await.map_err(|cause| {
-            StartError::Config(format!(
-                "{key}: {listen} is not an address such as 127.0.0.1:8080 ({cause})"
-            ))
-        })?;
-        addresses.extend(found);
-    }
-    let elsewhere = addresses.iter().find(|address| !is_this_machine(address));
-    match elsewhere {
-        Some(address) if gateway.auth.is_open() => Err(StartError::Config(format!(
-            "{key}: {address} can be reached from elsewhere, and without credentials everybody may do \
-             everything: set auth.secret_file or another source of keys, or auth.anonymous.subscribe and \
-             auth.anonymous.publish to say what everybody may do, \
-             or listen on 127.0.0.1"
-        ))),
-        // There is no echo at the admin listener.
-        Some(address) if gateway.config().server.echo && entrance == Entrance::Public => {
-            Err(StartError::Config(format!(
-                "server.echo: {address} can be reached from elsewhere, and the echo has limits for tests only: \
-             listen on 127.0.0.1, or leave it out"
-            )))
-        }
-        _ => Ok(addresses),
-    }
-}
-
-/// The two addresses whose names a request may use as its host in open mode.
-fn is_this_machine(address: &SocketAddr) -> bool {
-    let ip = address.ip();
-    ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST
 }

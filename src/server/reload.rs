@@ -38,8 +38,7 @@ impl Reloader {
     /// [`ReloadError`]; nothing has changed then.
     pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, ReloadError> {
         let read = self.tls.as_ref().map(|tls| tls.read()).transpose()?;
-        let fixed = self.gateway.config().changed_fixed(&config);
-        self.gateway.reload(config)?;
+        let fixed = self.gateway.reload(config)?;
         if let (Some(tls), Some(read)) = (&self.tls, read) {
             tls.take_over(read);
         }

@@ -10,6 +10,9 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
+use crate::config;
+use crate::path::absolute;
+
 /// How long the certificates hold.
 const VALID_FOR: Duration = Duration::from_secs(825 * 24 * 60 * 60);
 /// Clocks differ a little.
@@ -17,14 +20,24 @@ const VALID_BEFORE: Duration = Duration::from_secs(60 * 60);
 /// The names of a server that is on the same machine.
 pub const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
+/// What is made.
+const FILES: [&str; 6] = [
+    "ca.pem",
+    "ca.key",
+    "server.pem",
+    "server.key",
+    "client.pem",
+    "client.key",
+];
+
 /// Why there are no certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// A file is there already.
-    #[error("{path} is there already: --force replaces it", path = .0.display())]
+    #[error("{path} is there already: --force replaces it", path = absolute(.0).display())]
     Exists(PathBuf),
     /// A file cannot be written.
-    #[error("{path}: {cause}", path = .0.display(), cause = .1)]
+    #[error("{path}: {cause}", path = absolute(.0).display(), cause = .1)]
     Write(PathBuf, io::Error),
     /// A certificate cannot be made, mostly because of a name.
     #[error("cannot make a certificate: {0}")]
@@ -46,22 +59,44 @@ pub fn make(folder: &Path, names: &[String], force: bool) -> Result<(), LocalErr
     let server_pem = server.signed_by(&server_key, &issuer)?.pem();
     let client_pem = client.signed_by(&client_key, &issuer)?.pem();
     let files = [
-        ("ca.pem", ca_pem, 0o644),
-        ("ca.key", ca_key.serialize_pem(), 0o600),
-        ("server.pem", server_pem, 0o644),
-        ("server.key", server_key.serialize_pem(), 0o600),
-        ("client.pem", client_pem, 0o644),
-        ("client.key", client_key.serialize_pem(), 0o600),
+        (ca_pem, 0o644),
+        (ca_key.serialize_pem(), 0o600),
+        (server_pem, 0o644),
+        (server_key.serialize_pem(), 0o600),
+        (client_pem, 0o644),
+        (client_key.serialize_pem(), 0o600),
     ];
     fs::create_dir_all(folder).map_err(|error| LocalError::Write(folder.to_owned(), error))?;
-    let paths = || files.iter().map(|(name, ..)| folder.join(name));
-    if let Some(path) = paths().find(|path| !force && path.exists()) {
-        return Err(LocalError::Exists(path));
+    if !force {
+        check_free(folder)?;
     }
-    for (path, (_, text, mode)) in paths().zip(&files) {
-        write(&path, text, *mode).map_err(|error| LocalError::Write(path, error))?;
+    for (name, (text, mode)) in FILES.into_iter().zip(files) {
+        let path = folder.join(name);
+        write(&path, &text, mode).map_err(|error| LocalError::Write(path, error))?;
     }
     Ok(())
+}
+
+/// Checks that nothing stands in a folder where certificates would go.
+///
+/// # Errors
+/// [`LocalError::Exists`].
+pub fn check_free(folder: &Path) -> Result<(), LocalError> {
+    let mut paths = FILES.into_iter().map(|name| folder.join(name));
+    match paths.find(|path| path.exists()) {
+        Some(path) => Err(LocalError::Exists(path)),
+        None => Ok(()),
+    }
+}
+
+/// Where a start makes certificates for trying out, if the configuration names none and there are none.
+pub fn folder_to_make(config: &config::Tls) -> Option<PathBuf> {
+    let (defaults, paths) = (config::Tls::default(), [&config.cert, &config.key]);
+    let are_defaults = paths == [&defaults.cert, &defaults.key];
+    let is_one_there = paths.iter().any(|path| Path::new(path).exists());
+    // The default has a folder.
+    let folder = Path::new(&defaults.cert).parent().unwrap_or(Path::new("."));
+    (are_defaults && !is_one_there).then(|| folder.to_owned())
 }
 
 /// Written under another name first, so that nobody ever reads half a file, or a key that others may read.

@@ -12,8 +12,9 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
@@ -24,6 +25,7 @@ pub use tokio_rustls::server::TlsStream;
 use watch::Seen;
 
 use crate::config;
+use crate::path::absolute;
 
 /// What ALPN offers (RFC 7301), the better one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -167,6 +169,15 @@ pub fn is_http2<S>(stream: &TlsStream<S>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(PROTOCOLS[0])
 }
 
+/// Checks the authorities of clients alone, while there is no certificate of the server yet.
+///
+/// # Errors
+/// [`TlsError`] if they cannot be used.
+pub fn check_client_ca(config: &config::Tls) -> Result<(), TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Files::new(config).client_verifier(provider).map(drop)
+}
+
 impl Files {
     fn new(config: &config::Tls) -> Self {
         Self {
@@ -182,21 +193,30 @@ impl Files {
         all
     }
 
+    /// What checks the certificates of clients, if they need any.
+    fn client_verifier(
+        &self,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+        let Some(path) = &self.client_ca else {
+            return Ok(None);
+        };
+        let roots = Arc::new(roots("tls.client_ca", path)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+        verifier
+            .map(Some)
+            .map_err(|error| blame("tls.client_ca", path, &error))
+    }
+
     fn load(&self) -> Result<ServerConfig, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let broken = |error: rustls::Error| TlsError(format!("TLS cannot be set up: {error}"));
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(broken)?;
-        let builder = match &self.client_ca {
+        let builder = match self.client_verifier(provider)? {
             None => builder.with_no_client_auth(),
-            Some(path) => {
-                let roots = Arc::new(roots("tls.client_ca", path)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
-                    .build()
-                    .map_err(|error| blame("tls.client_ca", path, &error))?;
-                builder.with_client_cert_verifier(verifier)
-            }
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
         };
         let chain = certificates("tls.cert", &self.cert)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
@@ -246,6 +266,6 @@ fn unreadable(error: &pem::Error) -> String {
 fn blame(key: &str, path: &Path, cause: &dyn std::fmt::Display) -> TlsError {
     TlsError(format!(
         "{key}: {} cannot be used: {cause}. `everyway certs` makes files for trying out",
-        path.display()
+        absolute(path).display()
     ))
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use everyway::attachments::Holder;
 use everyway::bus::UserName;
-use everyway::config::{ApiKey, Config};
+use everyway::config::{ApiKey, Config, Seconds};
 use everyway::server::Server;
 use everyway::transport::Transport;
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -562,16 +562,35 @@ async fn a_reload_changes_the_names_and_no_port() {
     assert_eq!(named().await, 403);
     let mut config = Config::clone(&gateway.inner.config());
     config.server.admin_hosts = vec!["gateway.internal".to_owned()];
-    assert!(gateway.inner.config().changed_fixed(&config).is_empty());
-    gateway
-        .inner
-        .reload(config.clone())
-        .expect("it can be used");
+    let reload = |config: &Config| gateway.inner.reload(config.clone()).expect("usable");
+    assert!(reload(&config).is_empty());
     assert_eq!(named().await, 200);
     config.server.admin_listen = vec!["127.0.0.1:9".to_owned()];
     config.limits.admin_sockets_max = 7;
-    let fixed = gateway.inner.config().changed_fixed(&config);
-    assert_eq!(fixed, ["server.admin_listen", "limits.admin_sockets_max"]);
+    let fixed = ["server.admin_listen", "limits.admin_sockets_max"];
+    assert_eq!(reload(&config), fixed);
+}
+
+#[tokio::test]
+async fn a_reload_names_what_is_not_in_force_each_time_until_it_is_taken_back() {
+    let gateway = guarded(|_| ()).await;
+    let reload = |config: &Config| gateway.inner.reload(config.clone()).expect("usable");
+    let before = Config::clone(&gateway.inner.config());
+    let mut config = before.clone();
+    config.history.count_max = 5;
+    config.server.echo = true;
+    config.timeouts.heartbeat_s = Seconds::new(99);
+    for _ in 0..2 {
+        assert_eq!(
+            reload(&config),
+            ["server.echo", "history", "timeouts.heartbeat_s"]
+        );
+    }
+    assert_eq!(gateway.get("/v1/echo").await.status, 404);
+    // Clients are told the heartbeat that they get.
+    let in_force = gateway.inner.config().timeouts.heartbeat_s;
+    assert_eq!(in_force, before.timeouts.heartbeat_s);
+    assert!(reload(&before).is_empty());
 }
 
 #[tokio::test]

@@ -345,6 +345,21 @@ async fn publish_takes_text_bytes_and_several_channels() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_are_separated_by_spaces_or_commas() {
+    for channels in [&["a,b"][..], &["a", "b"]] {
+        let gateway = Gateway::start().await;
+        let url = format!("http://{}", gateway.address);
+        let published = run(&[&["publish"], channels, &["1", "--url", &url]].concat()).await;
+        assert!(published.status.success(), "{}", stderr(&published));
+        let more = ["--url", &url, "--cursor", "earliest", "--count", "2"];
+        let read = run(&[&["subscribe"], channels, &more].concat()).await;
+        for channel in ["\"channel\":\"a\"", "\"channel\":\"b\""] {
+            assert!(stdout(&read).contains(channel), "{}", stderr(&read));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_final_refusal_ends_subscribe() {
     let gateway = Gateway::start().await;
     let url = format!("http://{}", gateway.address);
@@ -365,7 +380,7 @@ async fn a_final_refusal_ends_subscribe() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_configuration_exits_64_before_a_port_opens() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (
             &["--set", "limits.chanels_max=5"],
             "did you mean limits.channels_max?",
@@ -380,6 +395,7 @@ async fn a_bad_configuration_exits_64_before_a_port_opens() {
         ),
         (&["--listen", "0.0.0.0:0"], "auth.anonymous"),
         (&["--listen", "127.0.0.2:0"], "127.0.0.1"),
+        (&["--set", "server.listen=[]"], "no address is left"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--listen", "nonsense"], "nonsense"),
         (&["--set", "log.filter=a=b=c"], "log.filter"),

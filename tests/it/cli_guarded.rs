@@ -269,3 +269,18 @@ async fn what_cannot_be_used_is_told_before_anything_is_sent() {
         assert!(stderr(&output).contains(says), "{}", stderr(&output));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_forgets_tls_is_told() {
+    let guarded = Guarded::start().await;
+    let url = guarded.url("http");
+    let published = run(&["publish", "news", "1", "--url", &url]).await;
+    assert_eq!(published.status.code(), Some(1));
+    let said = stderr(&published);
+    assert!(said.contains("try https://"), "{said}");
+    for transport in TRANSPORTS {
+        let args = ["subscribe", "news", "--url", &url, "--transport", transport];
+        let follow = Program::start(everyway(&args));
+        follow.printed_with("try https://").await;
+    }
+}

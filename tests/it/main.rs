@@ -7,6 +7,7 @@ mod attacks;
 mod autobahn;
 mod cli;
 mod cli_guarded;
+mod cli_refusals;
 mod clients;
 mod conformance;
 mod crowd;

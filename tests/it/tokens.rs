@@ -130,8 +130,14 @@ async fn without_a_credential_there_is_nothing() {
     let published = gateway.publish_raw("news", b"1", &[]).await;
     assert_eq!(published.code(), "unauthorized");
     assert_eq!(gateway.get("/metrics").await.status, 401);
-    let (_, close, _) = Ws::open(gateway.address, "/v1/ws").await.end().await;
+    let (last, close, _) = Ws::open(gateway.address, "/v1/ws").await.end().await;
     assert_eq!(close, 4001);
+    assert!(
+        last["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("bearer.")),
+        "{last}"
+    );
     assert_eq!(gateway.get("/healthz").await.status, 200);
 }
 
@@ -294,6 +300,15 @@ async fn keys_of_curves_work_too() {
 }
 
 #[tokio::test]
+async fn an_audience_that_nobody_asked_for_is_refused_with_the_setting_that_is_missing() {
+    let gateway = guarded(|_| ()).await;
+    for aud in [json!("here"), json!(["here", "there"]), json!(5)] {
+        let token = token(json!({ "aud": aud }));
+        refused(&gateway, &token, "unauthorized", "auth.audience is not set").await;
+    }
+}
+
+#[tokio::test]
 async fn time_issuer_and_audience_are_checked() {
     let gateway = guarded(|auth| {
         auth.issuer = "us".to_owned();
@@ -314,7 +329,7 @@ async fn time_issuer_and_audience_are_checked() {
         (json!({"nbf": now + 40}), "unauthorized", "nbf"),
         (json!({"iss": "them"}), "unauthorized", "iss"),
         (json!({"iss": null}), "unauthorized", "iss"),
-        (json!({"aud": "there"}), "unauthorized", "aud"),
+        (json!({"aud": "there"}), "unauthorized", "another audience"),
         (json!({"aud": null}), "unauthorized", "aud"),
     ] {
         refused(&gateway, &ours(change), code, says).await;
