@@ -4,7 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
 use super::EXIT_CONFIG;
 use crate::config::load::ConfigError;
@@ -177,27 +181,18 @@ fn greet(server: &Server) {
     let _ = std::io::stdout().write_all(greeting.as_bytes());
 }
 
-/// What says whole messages and heads at `trace`, tokens included: never that much, whatever is configured.
-const TALKATIVE: [&str; 5] = [
-    "tungstenite=debug",
-    "tokio_tungstenite=debug",
-    "hyper=debug",
-    "h2=debug",
-    "rustls=debug",
-];
-
 fn start_log(config: &config::Log) -> Result<(), String> {
-    let mut filter = EnvFilter::try_new(&config.filter).map_err(|error| error.to_string())?;
-    for library in TALKATIVE {
-        filter = filter.add_directive(library.parse().map_err(|error| format!("{error}"))?);
-    }
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = EnvFilter::try_new(&config.filter).map_err(|error| error.to_string())?;
+    // At `trace` libraries say whole messages and heads, tokens included.
+    let cap =
+        filter_fn(|what| *what.level() <= Level::DEBUG || what.target().starts_with("everyway"));
+    let filter = filter.and(cap);
+    let layer = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match config.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => registry().with(layer.with_filter(filter)).try_init(),
+        LogFormat::Json => registry().with(layer.json().with_filter(filter)).try_init(),
     };
     started.map_err(|error| error.to_string())
 }
