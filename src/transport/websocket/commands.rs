@@ -98,6 +98,10 @@ fn run(
     command: Command,
 ) -> Result<Step, Problem> {
     match command {
+        // What is published now would go down with us, and who subscribes now would have to leave at once.
+        Command::Subscribe { .. } | Command::Publish { .. } if gateway.is_draining() => {
+            Err(gateway.going_down().into())
+        }
         Command::Subscribe { channel, start } => {
             subscribe(gateway, client, session, reference, channel, start)
         }
