@@ -195,7 +195,8 @@ section! {
         /// Largest request head, in bytes, give or take what one read brings, and how much of a stream is buffered before its reader is left behind. 8192
         /// or more.
         head_bytes_max: usize = 65_536,
-        /// Most bytes that wait to be written to one WebSocket. Its reader is then left behind in the history.
+        /// Most bytes of messages that wait to be written to one WebSocket. Its reader is then left behind in the history.
+        /// Answers to its commands may be 64 KiB over it, and one answer that is larger, a page of history, whole.
         queued_bytes_max: usize = 262_144,
         /// Messages in a page when the request does not say.
         page_messages: usize = 100,
