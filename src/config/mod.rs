@@ -174,14 +174,15 @@ section! {
         /// as in `50/s burst 100`; so many in some seconds and at once, as in `100/60s`; or `off`. A message to several
         /// channels costs one for each. One too many is answered `rate_limited`.
         publish: RateRule = RateRule::fixed(50, 1, 100),
-        /// How often an address may send an HTTP request, written the same way.
+        /// How often an address may send an HTTP request, written the same way. Over WebSocket `subscribe`, `history` and
+        /// `refresh` cost one, too, except for the first `subscribe` of each connection.
         requests: RateRule = RateRule::fixed(100, 1, 100),
         /// How often an address may attach anew, by WebSocket, SSE stream or waiting long poll, written the same way.
         attach: RateRule = RateRule::fixed(20, 1, 20),
         /// Most users or addresses that each of these three rules keeps apart. Who comes past it shares an allowance
         /// with others who did, until there is room again.
         rate_keys_max: usize = 100_000,
-        /// A WebSocket that published too often is told so each time. After this many times within 10 seconds it is
+        /// A WebSocket that publishes or asks too often is told so each time. After this many times within 10 seconds it is
         /// closed with 4029.
         refusals_max: usize = 100,
         /// Whether loopback addresses have the limits of an address too. Set it if a proxy on this machine does not name
@@ -194,7 +195,8 @@ section! {
         /// Largest request head, in bytes, give or take what one read brings, and how much of a stream is buffered before its reader is left behind. 8192
         /// or more.
         head_bytes_max: usize = 65_536,
-        /// Most bytes that wait to be written to one WebSocket. Its reader is then left behind in the history.
+        /// Most bytes of messages that wait to be written to one WebSocket. Its reader is then left behind in the history.
+        /// Answers to its commands may be 64 KiB over it, and one answer that is larger, a page of history, whole.
         queued_bytes_max: usize = 262_144,
         /// Messages in a page when the request does not say.
         page_messages: usize = 100,

@@ -15,6 +15,9 @@ pub struct Client {
     pub address: IpAddr,
     /// What everybody may see of the session.
     pub public_id: PublicId,
+    /// True until the first `subscribe` of a WebSocket, which the request that opened it has paid for: so a WebSocket and a
+    /// hundred channels cost a hundred.
+    pub subscribe_is_paid: bool,
 }
 
 impl Client {
@@ -25,6 +28,7 @@ impl Client {
             public_id: PublicId::of(principal.user.as_ref(), &session),
             principal,
             address,
+            subscribe_is_paid: true,
         }
     }
 

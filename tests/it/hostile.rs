@@ -177,6 +177,16 @@ async fn garbage_for_deflate_data() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compressed_message_that_is_cut_or_goes_on_as_garbage() {
+    // Short enough for one fixed block: what is left of it is a whole command.
+    let ping = deflate(b"{\"action\":\"ping\"}   ");
+    ends(DEFLATE, &masked(0xc1, &ping[..ping.len() - 2]), 1007).await;
+    // A final block with `{}`, and no block behind it.
+    let more = [0xab, 0xae, 0x05, 0x00, 0xff, 0xff];
+    ends(DEFLATE, &masked(0xc1, &more), 1007).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_that_announces_more_than_there_is_memory() {
     for first in [0x81, 0x01, 0xc1] {
         let head = [&[first, 0xff, 0x80][..], &[0; 7], &[1, 2, 3, 4]].concat();

@@ -276,6 +276,33 @@ async fn while_it_goes_down_newcomers_are_told_and_readiness_says_no() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_that_is_not_told_yet_may_neither_publish_nor_subscribe() {
+    let gateway = Gateway::start().await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+    let commands = [
+        json!({"action": "publish", "ref": 1, "channel": "a", "data": 1}),
+        json!({"action": "subscribe", "ref": 1, "channel": "a"}),
+    ];
+    // As at the beginning of going down; in a crowd the farewells take their time.
+    gateway.inner.close();
+    for command in commands {
+        let answer = ws.ask(command).await;
+        assert_eq!(
+            (&answer["type"], &answer["ref"]),
+            (&json!("error"), &json!(1))
+        );
+        assert_eq!(answer["code"], "shutdown");
+        assert!(answer["retry_after_ms"].as_u64() >= Some(1), "{answer}");
+    }
+    assert_eq!(ws.ask(json!({"action": "ping"})).await["type"], "pong");
+    assert_eq!(
+        gateway.metric("everyway_channels").await,
+        0.0,
+        "nothing was published"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_deadline_the_rest_is_cut() {
     let gateway = Gateway::with(|config| {
         config.drain.deadline_s = serde_json::from_value(json!(0.2)).expect("seconds");

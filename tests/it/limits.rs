@@ -238,6 +238,71 @@ async fn a_websocket_past_the_limit_of_requests_is_accepted_and_closed() {
     assert_eq!(elsewhere.json().await["type"], "welcome");
 }
 
+/// Commands that cost a request.
+fn costly_commands() -> [Value; 3] {
+    [
+        json!({"action": "history", "channel": "a"}),
+        json!({"action": "refresh", "token": "a guess"}),
+        json!({"action": "subscribe", "channel": "b"}),
+    ]
+}
+
+#[tokio::test]
+async fn commands_of_a_websocket_are_requests_of_its_address() {
+    let gateway = counting(|config| config.limits.requests = at_once(4)).await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+    let subscribe = json!({"action": "subscribe", "channel": "a"});
+    let unsubscribe = json!({"action": "unsubscribe", "channel": "a"});
+    assert_eq!(ws.ask(subscribe).await["type"], "subscribed");
+    for command in costly_commands() {
+        assert_ne!(ws.ask(command).await["code"], "rate_limited");
+    }
+    for command in costly_commands() {
+        let answer = ws.ask(command).await;
+        assert_eq!(answer["code"], "rate_limited", "{answer}");
+        let after_ms = answer["retry_after_ms"].as_u64().expect("ms");
+        assert!((800_000..=900_000).contains(&after_ms), "{answer}");
+    }
+    assert_eq!(ws.ask(json!({"action": "ping"})).await["type"], "pong");
+    assert_eq!(ws.ask(unsubscribe).await["type"], "unsubscribed");
+    let publish = json!({"action": "publish", "channel": "a", "data": 1});
+    assert_eq!(ws.ask(publish).await["type"], "published");
+    is_told_to_wait(&gateway.get("/v1/poll?channel=a").await, "requests");
+}
+
+#[tokio::test]
+async fn a_websocket_that_keeps_on_asking_is_closed() {
+    for command in costly_commands() {
+        let gateway = counting(|config| {
+            config.limits.requests = at_once(1);
+            config.limits.refusals_max = 3;
+        })
+        .await;
+        let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+        ws.ask(json!({"action": "subscribe", "channel": "a"})).await;
+        for _ in 0..3 {
+            assert_eq!(ws.ask(command.clone()).await["code"], "rate_limited");
+        }
+        ws.send(command.to_string()).await;
+        let (_, code, reason) = ws.end().await;
+        assert_eq!((code, reason.as_str()), (4029, "rate_limited"), "{command}");
+    }
+}
+
+#[tokio::test]
+async fn a_burst_of_a_hundred_opens_a_websocket_and_subscribes_to_a_hundred_channels() {
+    // One more comes after 36 seconds.
+    let rule = "100/3600s".parse().expect("a rule");
+    let gateway = counting(|config| config.limits.requests = rule).await;
+    let (mut ws, _) = Ws::welcomed(gateway.address, "/v1/ws").await;
+    for i in 0..100 {
+        let subscribe = json!({"action": "subscribe", "channel": format!("c{i}")});
+        assert_eq!(ws.ask(subscribe).await["type"], "subscribed", "{i}");
+    }
+    let history = json!({"action": "history", "channel": "c0"});
+    assert_eq!(ws.ask(history).await["code"], "rate_limited");
+}
+
 #[tokio::test]
 async fn attaching_too_often_is_refused_on_each_transport() {
     let gateway = counting(|config| config.limits.attach = at_once(2)).await;

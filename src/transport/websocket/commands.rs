@@ -53,7 +53,8 @@ pub fn begin(
     text: &str,
 ) -> Step {
     let Request { reference, command } = command::parse(text, gateway.command_limits());
-    let step = match command {
+    let counted = command.and_then(|command| count(gateway, client, command));
+    let step = match counted {
         Ok(Command::Refresh { token }) => match late(gateway, reference.clone(), &token) {
             Some(work) => Ok(Step::Work(work)),
             None => {
@@ -71,6 +72,20 @@ pub fn begin(
         }
         Step::Done(Done::Answer(answer))
     })
+}
+
+/// Counts a command that costs as much as a request. It costs that whether it is refused later or not: a token may be a
+/// guess. A publish has a rule of its own, and the others cost next to nothing.
+fn count(gateway: &Gateway, client: &mut Client, command: Command) -> Result<Command, Problem> {
+    let is_paid = match &command {
+        Command::Subscribe { .. } => std::mem::take(&mut client.subscribe_is_paid),
+        Command::History(_) | Command::Refresh { .. } => false,
+        Command::Publish { .. } | Command::Unsubscribe { .. } | Command::Ping => true,
+    };
+    if !is_paid {
+        gateway.limits.request(client.address)?;
+    }
+    Ok(command)
 }
 
 /// The answer to a frame that is no command.
@@ -98,6 +113,10 @@ fn run(
     command: Command,
 ) -> Result<Step, Problem> {
     match command {
+        // What is published now would go down with us, and who subscribes now would have to leave at once.
+        Command::Subscribe { .. } | Command::Publish { .. } if gateway.is_draining() => {
+            Err(gateway.going_down().into())
+        }
         Command::Subscribe { channel, start } => {
             subscribe(gateway, client, session, reference, channel, start)
         }

@@ -139,6 +139,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Poll::Ready(incoming) = self.readable.poll(|cx| socket.poll_incoming(cx)) {
                 return Poll::Ready(incoming.map(Wake::Incoming).map_err(Way::Gone));
             }
+        } else {
+            // Room is waited for already. If it were found here, nobody would go on reading.
+            return Poll::Pending;
         }
         // Reading may have queued an answer: to a ping, above all.
         if self.socket.queued_bytes() == 0 {

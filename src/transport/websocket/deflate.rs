@@ -8,6 +8,10 @@ use http::HeaderValue;
 
 /// What a message's last block ends with, which is left out on the wire (RFC 7692, section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+/// The tail, and an empty final block: it is read as such only after a whole block.
+const END: [u8; 6] = [0, 0, 0xff, 0xff, 3, 0];
+/// The most final blocks in a message. Each makes the decoder begin anew, which costs more than its two bytes.
+const FINAL_BLOCKS_MAX: usize = 64;
 /// How much an output grows at a time.
 const GROWTH_BYTES: usize = 4096;
 
@@ -105,42 +109,92 @@ thread_local! {
     static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
 }
 
-/// Inflates a message that came without its tail. Stops as soon as it is over `bytes_max`.
+/// Inflates a message that came without its tail. Stops as soon as it is over `bytes_max`. A final block may be followed
+/// by others (RFC 7692, section 7.2.3.4), which begin with an empty window.
 ///
 /// # Errors
-/// [`InflateError`].
+/// [`InflateError`]. A message that ends within a block is corrupt.
 pub fn inflate(message: &[u8], bytes_max: usize) -> Result<Vec<u8>, InflateError> {
-    INFLATE.with_borrow_mut(|inflate| {
-        inflate.reset(false);
+    INFLATE.with_borrow_mut(|decoder| {
+        decoder.reset(false);
         let mut output = Vec::with_capacity(GROWTH_BYTES.min(bytes_max + 1));
-        for input in [message, &TAIL] {
-            let begin = inflate.total_in();
-            loop {
-                let rest = &input[(inflate.total_in() - begin) as usize..];
-                let (before_in, before_out) = (inflate.total_in(), output.len());
-                let status = inflate
-                    .decompress_vec(rest, &mut output, FlushDecompress::Sync)
-                    .map_err(|_| InflateError::Corrupt)?;
-                if output.len() > bytes_max {
-                    return Err(InflateError::TooLarge);
-                }
-                // A final block ends the message; what follows it is left alone.
-                if status == Status::StreamEnd {
-                    return Ok(output);
-                }
-                if output.len() == output.capacity() {
-                    let room = (bytes_max + 1 - output.len()).min(output.len().max(GROWTH_BYTES));
-                    output.reserve_exact(room.max(1));
-                } else if inflate.total_in() == before_in && output.len() == before_out {
-                    break;
-                }
+        let (mut rest, mut is_whole, mut finals) = (message, message.is_empty(), 0);
+        while !rest.is_empty() {
+            let read = read_blocks(decoder, rest, &mut output, bytes_max)?;
+            is_whole = read.final_block;
+            rest = &rest[read.bytes..];
+            if read.final_block {
+                finals += 1;
+                decoder.reset(false);
+            } else if !rest.is_empty() {
+                return Err(InflateError::Corrupt);
             }
-            if inflate.total_in() - begin != input.len() as u64 {
+            if finals > FINAL_BLOCKS_MAX {
                 return Err(InflateError::Corrupt);
             }
         }
+        if !is_whole {
+            read_end(decoder, &mut output, bytes_max)?;
+        }
         Ok(output)
     })
+}
+
+/// Reads the end of a message, which adds no text. The tail must be what is missing of an empty stored block. It decodes as
+/// something else within another block, but what follows it is then no final block that ends just there: the tail is
+/// longer than two codes, and in the place of a block's head its ones are no type of block.
+fn read_end(
+    decoder: &mut Decompress,
+    output: &mut Vec<u8>,
+    bytes_max: usize,
+) -> Result<(), InflateError> {
+    let text_bytes = output.len();
+    let read = read_blocks(decoder, &END, output, bytes_max)?;
+    // The block that the tail ends may be a final one itself.
+    let ends_there = read.bytes == END.len() || read.bytes == TAIL.len();
+    if read.final_block && ends_there && output.len() == text_bytes {
+        Ok(())
+    } else {
+        Err(InflateError::Corrupt)
+    }
+}
+
+/// What was read of an input.
+struct ReadBlocks {
+    bytes: usize,
+    /// True if it ended with a final block. What comes after it was not looked at.
+    final_block: bool,
+}
+
+/// Inflates an input, up to the end of a final block in it.
+fn read_blocks(
+    decoder: &mut Decompress,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    bytes_max: usize,
+) -> Result<ReadBlocks, InflateError> {
+    let begin = decoder.total_in();
+    loop {
+        let (before_in, before_out) = (decoder.total_in(), output.len());
+        let rest = &input[(before_in - begin) as usize..];
+        let status = decoder
+            .decompress_vec(rest, output, FlushDecompress::Sync)
+            .map_err(|_| InflateError::Corrupt)?;
+        if output.len() > bytes_max {
+            return Err(InflateError::TooLarge);
+        }
+        let final_block = status == Status::StreamEnd;
+        let is_full = output.len() == output.capacity();
+        let went_on = decoder.total_in() != before_in || output.len() != before_out;
+        if final_block || (!is_full && !went_on) {
+            let bytes = (decoder.total_in() - begin) as usize;
+            return Ok(ReadBlocks { bytes, final_block });
+        }
+        if is_full {
+            let room = (bytes_max + 1 - output.len()).min(output.len().max(GROWTH_BYTES));
+            output.reserve_exact(room.max(1));
+        }
+    }
 }
 
 /// Deflates a message, without its tail.
@@ -252,5 +306,59 @@ mod tests {
     fn what_is_no_deflate_data_is_corrupt() {
         assert_eq!(inflate(&[0xff; 20], 1000), Err(InflateError::Corrupt));
         assert_eq!(inflate(b"", 1000).as_deref(), Ok(&b""[..]));
+        assert_eq!(inflate(&[0], 1000).as_deref(), Ok(&b""[..]));
+    }
+
+    /// Hello in one fixed block, as RFC 7692 has it in section 7.2.3.1, and in a final one (7.2.3.4).
+    const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    const FINAL_HELLO: [u8; 7] = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+
+    #[test]
+    fn a_message_that_is_cut_is_corrupt_wherever() {
+        // Long enough for a dynamic block; the others are fixed ones and a stored one.
+        let varied: Vec<u8> = (0..3000_u32).map(|i| (i * i % 97) as u8).collect();
+        let stored = [&[0, 5, 0, 0xfa, 0xff][..], b"Hello", &[0]].concat();
+        for (whole, from) in [
+            (HELLO.to_vec(), 1),
+            (FINAL_HELLO.to_vec(), 1),
+            // One zero alone is a whole message without text.
+            (stored, 2),
+            (deflate(&varied), 1),
+        ] {
+            assert!(inflate(&whole, 3000).is_ok(), "{whole:x?}");
+            for length in from..whole.len() {
+                let cut = inflate(&whole[..length], 3000);
+                assert_eq!(cut, Err(InflateError::Corrupt), "{length} of {whole:x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_a_final_block_counts() {
+        let behind = |rest: &[u8]| inflate(&[&FINAL_HELLO[..], rest].concat(), 1000);
+        for (rest, expected) in [
+            (&[][..], "Hello"),
+            (&[0], "Hello"),
+            (&[1], "Hello"),
+            (&HELLO, "HelloHello"),
+            (&FINAL_HELLO, "HelloHello"),
+        ] {
+            let message = behind(rest).map(|bytes| String::from_utf8(bytes).unwrap());
+            assert_eq!(message.as_deref(), Ok(expected), "{rest:x?}");
+        }
+        for garbage in [&b"garbage"[..], &[0xff], &[0, 0], &HELLO[..3]] {
+            assert_eq!(behind(garbage), Err(InflateError::Corrupt), "{garbage:x?}");
+        }
+    }
+
+    #[test]
+    fn so_many_final_blocks_and_no_more() {
+        let most = FINAL_HELLO.repeat(FINAL_BLOCKS_MAX);
+        assert_eq!(
+            inflate(&most, 1000).map(|bytes| bytes.len()),
+            Ok(5 * FINAL_BLOCKS_MAX)
+        );
+        let one_more = FINAL_HELLO.repeat(FINAL_BLOCKS_MAX + 1);
+        assert_eq!(inflate(&one_more, 1000), Err(InflateError::Corrupt));
     }
 }

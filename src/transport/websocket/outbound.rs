@@ -31,6 +31,8 @@ pub struct Outbound {
     bytes: usize,
     /// How many control frames stand before the messages.
     controls: usize,
+    /// How many messages' frames there are up to the end of the last large answer, which is held until then.
+    answer_frames: usize,
     /// True if the first frame is a message of which a part is written.
     message_begun: bool,
     /// After our close frame nothing may follow (RFC 6455, section 5.5.1).
@@ -54,6 +56,16 @@ impl Outbound {
                 .insert(usize::from(self.message_begun) + self.controls, frame);
             self.controls += 1;
         }
+    }
+
+    /// Marks what was queued last as the end of a large answer.
+    pub fn mark_answer(&mut self) {
+        self.answer_frames = self.frames.len() - self.controls;
+    }
+
+    /// True until the last frame of a large answer is written. Its frames share one buffer, so all of it is held.
+    pub fn holds_answer(&self) -> bool {
+        self.answer_frames > 0
     }
 
     /// Queues the last frame; what is pushed later is dropped.
@@ -139,6 +151,9 @@ impl Outbound {
             written -= first.len();
             self.frames.pop_front();
             self.bytes -= FRAME_COST_BYTES;
+            if self.message_begun || self.controls == 0 {
+                self.answer_frames = self.answer_frames.saturating_sub(1);
+            }
             if self.message_begun {
                 self.message_begun = false;
             } else {

@@ -28,7 +28,8 @@ use crate::stall::Stall;
 const READ_BYTES: usize = 512;
 /// How many messages are taken from a client that was told to go.
 const HEARD_OUT_MAX: usize = 32;
-/// Room in the queue for answers and pongs when it is full of messages.
+/// Room in the queue for answers and pongs when it is full of messages. An answer that is larger stands alone: the next
+/// command is read when it is written.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// What came in.
@@ -139,9 +140,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Queues a message that only this client gets.
     pub fn push_message(&mut self, opcode: u8, payload: &[u8]) {
         let frames = self.framing.message(opcode, payload);
-        frames
-            .into_iter()
-            .for_each(|frame| self.stream.get_mut().outbound.push(frame));
+        let outbound = &mut self.stream.get_mut().outbound;
+        let mut bytes = 0;
+        for frame in frames {
+            bytes += frame.len();
+            outbound.push(frame);
+        }
+        if bytes > ANSWER_BYTES_MAX {
+            outbound.mark_answer();
+        }
     }
 
     /// Queues JSON that only this client gets.
@@ -167,7 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// True if answers to more commands may be queued. If not, the socket is not read.
     pub fn takes_commands(&self) -> bool {
-        self.stream.get_ref().outbound.bytes() < self.queued_bytes_max + ANSWER_BYTES_MAX
+        let outbound = &self.stream.get_ref().outbound;
+        !outbound.holds_answer() && outbound.bytes() < self.queued_bytes_max + ANSWER_BYTES_MAX
     }
 
     /// True if anything came in since the last call, or if the client took something that it had kept waiting.
@@ -361,6 +369,34 @@ mod tests {
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
+    }
+
+    /// Writes what the client has room for.
+    async fn write(socket: &mut Socket<tokio::io::DuplexStream>) {
+        poll_fn(|cx| {
+            assert!(socket.poll_flush(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn no_command_is_read_while_a_large_answer_is_held() {
+        let (io, mut client) = tokio::io::duplex(ANSWER_BYTES_MAX);
+        let mut socket = Socket::new(io, &[], Setup::new(&Config::default(), 1000, None)).await;
+        socket.push_json(&[b'x'; ANSWER_BYTES_MAX / 2]);
+        assert!(socket.takes_commands());
+        socket.push_json(&vec![b'x'; 2 * ANSWER_BYTES_MAX]);
+        socket.push_json(b"small");
+        socket.push_ping();
+        let mut taken = vec![0; ANSWER_BYTES_MAX];
+        for _ in 0..2 {
+            write(&mut socket).await;
+            assert!(!socket.takes_commands(), "{}", socket.queued_bytes());
+            client.read_exact(&mut taken).await.unwrap();
+        }
+        write(&mut socket).await;
+        assert!(socket.takes_commands(), "{}", socket.queued_bytes());
     }
 
     #[tokio::test(start_paused = true)]
