@@ -1,12 +1,18 @@
-"""A tour of the gateway with the package `websockets`. Prints what arrives, one JSON object a line."""
+"""A tour of the gateway with the package `websockets`. Prints what arrives, one JSON object a line.
 
+With asyncio, because the threads of the package's other client read and write one TLS connection at the same time,
+which Python's `ssl` does not allow (python/cpython#151508): a handshake in some hundreds is then lost in the client.
+"""
+
+import asyncio
 import json
 import sys
 
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 URL = sys.argv[1]  # ws://host:port/v1/ws
+WAIT_S = 20
 
 
 def show(thing):
@@ -14,39 +20,46 @@ def show(thing):
     return thing
 
 
-def receive(ws):
-    return show(json.loads(ws.recv(timeout=20)))
+async def receive(ws, count=1):
+    for _ in range(count):
+        last = show(json.loads(await asyncio.wait_for(ws.recv(), WAIT_S)))
+    return last
 
 
-def send(ws, **command):
-    ws.send(json.dumps(command))
+async def send(ws, **command):
+    await ws.send(json.dumps(command))
 
 
-# Subscribe, and publish over the same connection: the message comes back, before or after the answer.
-# Pings of the package's own are off, so that ours is the only one.
-with connect(URL, ping_interval=None) as ws:
-    receive(ws)  # welcome
-    send(ws, action="subscribe", channel="news", ref="a")
-    epoch = receive(ws)["epoch"]
-    send(ws, action="publish", channel="news", data={"n": 1}, ref="b")
-    both = [receive(ws), receive(ws)]
-    offset = next(each["offset"] for each in both if each["type"] == "message")
-    show({"type": "answered", "ping": ws.ping().wait(timeout=10)})
+async def tour():
+    # Subscribe, and publish over the same connection: the message comes back, before or after the answer.
+    # Pings of the package's own are off, so that ours is the only one.
+    async with connect(URL, ping_interval=None) as ws:
+        await receive(ws)  # welcome
+        await send(ws, action="subscribe", channel="news", ref="a")
+        epoch = (await receive(ws))["epoch"]
+        await send(ws, action="publish", channel="news", data={"n": 1}, ref="b")
+        both = [await receive(ws), await receive(ws)]
+        offset = next(each["offset"] for each in both if each["type"] == "message")
+        await asyncio.wait_for(await ws.ping(), WAIT_S)
+        show({"type": "answered", "ping": True})
 
-# The connection is gone. Meanwhile somebody publishes.
-with connect(URL) as ws:
-    for n in [2, 3]:
-        send(ws, action="publish", channel="news", data={"n": n})
-    receive(ws), receive(ws), receive(ws)  # welcome, and two answers
+    # The connection is gone. Meanwhile somebody publishes.
+    async with connect(URL) as ws:
+        for n in [2, 3]:
+            await send(ws, action="publish", channel="news", data={"n": n})
+        await receive(ws, 3)  # welcome, and two answers
 
-# Come back with a cursor made of what was seen: nothing is missing.
-with connect(f"{URL}?channel=news&cursor=news@{epoch}.{offset}") as ws:
-    receive(ws), receive(ws), receive(ws)  # welcome, and two messages
+    # Come back with a cursor made of what was seen: nothing is missing.
+    async with connect(f"{URL}?channel=news&cursor=news@{epoch}.{offset}") as ws:
+        await receive(ws, 3)  # welcome, and two messages
 
-# What cannot be right is refused with a code.
-with connect(f"{URL}?channel=news&cursor=bogus") as ws:
-    try:
-        while True:
-            receive(ws)
-    except ConnectionClosed as closed:
-        show({"type": "closed", "code": closed.rcvd.code, "reason": closed.rcvd.reason})
+    # What cannot be right is refused with a code.
+    async with connect(f"{URL}?channel=news&cursor=bogus") as ws:
+        try:
+            while True:
+                await receive(ws)
+        except ConnectionClosed as closed:
+            show({"type": "closed", "code": closed.rcvd.code, "reason": closed.rcvd.reason})
+
+
+asyncio.run(tour())
