@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::attachments::{Attachments, Whom};
 use crate::auth::{Auth, KeyError};
 use crate::broker::{Broker, Memory};
-use crate::bus::{Bounds, Budget, Bus, Retention, Store};
+use crate::bus::{Bounds, Budget, Bus, Store};
 use crate::code::{Code, End};
 use crate::config::Config;
 use crate::limits::Limits;
@@ -49,12 +49,15 @@ impl Gateway {
     /// [`KeyError`] for keys of `auth` that cannot be used.
     pub fn new(config: Config) -> Result<Self, KeyError> {
         let store = Arc::new(Store::new(bounds(&config)));
+        store.keep(config.retentions());
         let broker = Broker::Memory(Memory::new(Arc::clone(&store)));
         let metrics = Arc::new(Metrics::default());
         let limits = Arc::new(Limits::new(&config));
+        let auth = Auth::new(&config.auth)?;
+        auth.open_namespaces(&config.namespaces);
         Ok(Self {
             bus: Bus::new(store, broker),
-            auth: Auth::new(&config.auth)?,
+            auth,
             attachments: Arc::new(Attachments::new(Arc::clone(&limits), Arc::clone(&metrics))),
             limits,
             metrics,
@@ -79,8 +82,10 @@ impl Gateway {
     /// [`KeyError`]; nothing has changed then.
     pub fn reload(&self, mut config: Config) -> Result<Vec<&'static str>, KeyError> {
         self.auth.reload(&config.auth)?;
+        self.auth.open_namespaces(&config.namespaces);
         let fixed = config.keep_fixed(&self.config());
         self.limits.reload(&config);
+        self.bus.keep(config.retentions());
         self.config.store(Arc::new(config));
         let end = End {
             message: Some("what you were granted is not configured any more".into()),
@@ -195,13 +200,7 @@ const REST_AFTER_FULL: Duration = Duration::from_secs(1);
 fn bounds(config: &Config) -> Bounds {
     let history = &config.history;
     Bounds {
-        retention: Retention {
-            count_max: history.count_max,
-            bytes_max: history.bytes_max,
-            age_max: history.age_s_max.duration(),
-            keys_max: history.keys_max,
-            key_age_max: history.key_age_s_max.duration(),
-        },
+        retention: config.retentions().others().as_ref().clone(),
         channels_max: history.channels_max,
         bytes_max: history.bytes_total_max,
         forget_after: history.forget_after_s.duration(),

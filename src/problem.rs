@@ -63,12 +63,7 @@ impl Problem {
 
 impl From<NameError> for Problem {
     fn from(error: NameError) -> Self {
-        let code = if error == NameError::Reserved {
-            Code::Forbidden
-        } else {
-            Code::BadRequest
-        };
-        Self::new(code, error.to_string())
+        Self::new(Code::BadRequest, error.to_string())
     }
 }
 

@@ -6,6 +6,7 @@ mod clock;
 mod key_set;
 mod keys;
 mod mint;
+mod openings;
 mod pattern;
 mod principal;
 mod remote;
@@ -13,6 +14,7 @@ mod revocation;
 mod ticket;
 mod token;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ use crate::fetch::FETCH_WITHIN;
 use crate::problem::Problem;
 use crate::secret::Secret;
 use keys::Keys;
+use openings::Openings;
 use remote::Remote;
 use revocation::Revocations;
 use ticket::Tickets;
@@ -53,6 +56,7 @@ pub enum Credential {
 #[derive(Debug)]
 pub struct Auth {
     keys: ArcSwap<Keys>,
+    openings: ArcSwap<Openings>,
     /// The keys are others than before.
     replaced: Notify,
     tickets: Tickets,
@@ -67,6 +71,7 @@ impl Auth {
     pub fn new(config: &config::Auth) -> Result<Self, KeyError> {
         Ok(Self {
             keys: ArcSwap::from_pointee(Keys::read(config)?),
+            openings: ArcSwap::default(),
             replaced: Notify::new(),
             tickets: Tickets::default(),
             revocations: Revocations::default(),
@@ -97,6 +102,20 @@ impl Auth {
         old.withdraw_but(&keys);
         self.replaced.notify_one();
         Ok(())
+    }
+
+    /// Opens namespaces to others than those whose credentials say so, from now on. Who is attached without credentials and
+    /// could by what was open before is refused by [`Auth::check`], if it is not the same; who has credentials stays.
+    pub fn open_namespaces(&self, namespaces: &BTreeMap<String, config::Namespace>) {
+        let openings = Openings::new(namespaces);
+        let old = self.openings.load_full();
+        if openings.opens_same(&old) {
+            return;
+        }
+        self.openings.store(Arc::new(openings));
+        if let Some(everybody) = &old.everybody {
+            everybody.withdraw();
+        }
     }
 
     /// Keeps the keys of `auth.jwks_url` fresh: the server runs this until it is down. Cancel safe.
@@ -179,7 +198,9 @@ impl Auth {
                 "user= chooses a name in open mode only: leave it out",
             ));
         }
-        let principal = match (credential, &keys.anonymous) {
+        let openings = self.openings.load();
+        let anonymous = keys.anonymous.as_ref().or(openings.everybody.as_ref());
+        let principal = match (credential, anonymous) {
             (_, Some(everything)) if keys.is_open => Principal::new(user, Arc::clone(everything)),
             (Some(Credential::Bearer(secret)), _) => bearer(&keys, secret)?,
             (Some(Credential::Ticket(ticket)), _) => self.tickets.redeem(ticket)?,
@@ -192,7 +213,10 @@ impl Auth {
             }
         };
         self.check(&principal)?;
-        Ok(principal)
+        if openings.is_empty() {
+            return Ok(principal);
+        }
+        Ok(principal.with(Arc::clone(&openings)))
     }
 
     /// Checks that what was granted was not taken back since, by time or by an administrator.

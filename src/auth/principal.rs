@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock::unix_now_s;
+use super::openings::Openings;
 use super::pattern::Patterns;
 use crate::bus::{ChannelName, UserName};
 use crate::code::Code;
@@ -26,6 +27,8 @@ pub struct Principal {
     grant: Arc<Grant>,
     /// The channels of the ticket that was used, sorted.
     only: Option<Arc<[ChannelName]>>,
+    /// What is open besides, if anything is.
+    openings: Option<Arc<Openings>>,
 }
 
 /// What a credential grants.
@@ -84,7 +87,14 @@ impl Principal {
             user,
             grant,
             only: None,
+            openings: None,
         }
+    }
+
+    /// The same, with what is open besides.
+    pub(super) fn with(mut self, openings: Arc<Openings>) -> Self {
+        self.openings = Some(openings);
+        self
     }
 
     /// The same, without rights to other channels and without those of an administrator.
@@ -94,30 +104,50 @@ impl Principal {
         self
     }
 
-    /// Checks a right.
+    /// Checks a right. Whoever may subscribe to a channel may learn who is in it.
     ///
     /// # Errors
     /// `forbidden`, with the channel and the rule.
     pub fn may(&self, action: Action, channel: &ChannelName) -> Result<(), Problem> {
-        let (patterns, verb) = match action {
-            Action::Subscribe => (&self.grant.subscribe, "subscribe to"),
-            Action::Publish => (&self.grant.publish, "publish to"),
+        let refused = |message: &str| {
+            let problem = Problem::new(Code::Forbidden, message.to_owned());
+            Err(problem.about(channel))
         };
-        let refused = |message: String| Problem::new(Code::Forbidden, message).about(channel);
-        if action == Action::Publish && channel.is_written_by_server() {
-            let message = "only the server writes to presence channels: publish to another one";
-            return Err(refused(message.to_owned()));
+        let base = channel.base();
+        if action == Action::Publish && base.is_some() {
+            return refused("only the server writes to presence channels: publish to another one");
         }
-        let is_listed = |only: &Arc<[ChannelName]>| only.binary_search(channel).is_ok();
+        if action == Action::Publish && channel.is_inbox() {
+            return refused("nobody publishes to an inbox: send to its user");
+        }
+        let is_listed = |only: &Arc<[ChannelName]>| {
+            let is_in = |channel| only.binary_search(channel).is_ok();
+            is_in(channel) || base.as_ref().is_some_and(is_in)
+        };
         if !self.only.as_ref().is_none_or(is_listed) {
-            let message = "the ticket was not made for this channel: get one that names it";
-            return Err(refused(message.to_owned()));
+            return refused("the ticket was not made for this channel: get one that names it");
         }
-        if patterns.match_channel(channel.as_str()) {
-            Ok(())
-        } else {
-            Err(refused(format!("you may not {verb} this channel")))
+        if self.has_right(action, base.as_ref().unwrap_or(channel)) {
+            return Ok(());
         }
+        match action {
+            Action::Subscribe => refused("you may not subscribe to this channel"),
+            Action::Publish => refused("you may not publish to this channel"),
+        }
+    }
+
+    fn has_right(&self, action: Action, channel: &ChannelName) -> bool {
+        if channel.is_inbox() {
+            let is_own = |user| ChannelName::inbox(user) == *channel;
+            return self.grant.admin || self.user.as_ref().is_some_and(is_own);
+        }
+        let patterns = match action {
+            Action::Subscribe => &self.grant.subscribe,
+            Action::Publish => &self.grant.publish,
+        };
+        let user = self.user.as_ref();
+        let is_open = |openings: &Arc<Openings>| openings.may(action, channel, user);
+        patterns.match_channel(channel.as_str()) || self.openings.as_ref().is_some_and(is_open)
     }
 
     /// Checks the right to send to a user.

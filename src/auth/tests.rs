@@ -56,6 +56,69 @@ fn nobody_publishes_to_presence() {
 }
 
 #[test]
+fn an_inbox_is_its_users_and_the_administrators() {
+    let auth = with_secret(|_| ());
+    let inbox = ChannelName::parse("@bob").unwrap();
+    let who = |claims: Value| present(&auth, &signed(&claims)).unwrap();
+    let everything = json!(["*", "@*", "@bob", "presence:*"]);
+    let claims = |user: &str, admin: bool| json!({"sub": user, "exp": soon(), "subscribe": everything, "publish": everything, "admin": admin});
+    let (bob, eve, root) = (
+        claims("bob", false),
+        claims("eve", false),
+        claims("root", true),
+    );
+    let (bob, eve, root) = (who(bob), who(eve), who(root));
+    let may = |who: &Principal| who.may(Action::Subscribe, &inbox).is_ok();
+    assert!(may(&bob) && may(&root) && !may(&eve));
+    for somebody in [&bob, &root] {
+        assert!(somebody.may(Action::Publish, &inbox).is_err());
+    }
+}
+
+#[test]
+fn presence_is_for_those_who_may_read_the_channel() {
+    let auth = with_secret(|_| ());
+    let claims = json!({"exp": soon(), "subscribe": ["room:*", "presence:lobby"]});
+    let somebody = present(&auth, &signed(&claims)).unwrap();
+    let may = |name| {
+        somebody
+            .may(Action::Subscribe, &ChannelName::parse(name).unwrap())
+            .is_ok()
+    };
+    assert!(may("presence:room:1") && !may("presence:lobby") && !may("presence:news"));
+}
+
+#[test]
+fn a_namespace_may_be_open_to_everybody_or_to_users() {
+    let auth = with_secret(|_| ());
+    let opening = |subscribe, publish| config::Namespace {
+        subscribe,
+        publish,
+        ..config::Namespace::default()
+    };
+    let open = opening(config::Whoever::Everyone, config::Whoever::Users);
+    let namespaces = [("open".to_owned(), open)].into();
+    assert!(auth.principal(None, None).is_err());
+    auth.open_namespaces(&namespaces);
+    let nobody = auth.principal(None, None).unwrap();
+    let bob = present(&auth, &signed(&json!({"sub": "bob", "exp": soon()}))).unwrap();
+    let may =
+        |who: &Principal, action, name| who.may(action, &ChannelName::parse(name).unwrap()).is_ok();
+    for (who, publishes) in [(&nobody, false), (&bob, true)] {
+        assert!(
+            may(who, Action::Subscribe, "open:1") && may(who, Action::Subscribe, "presence:open:1")
+        );
+        assert_eq!(may(who, Action::Publish, "open:1"), publishes);
+        assert!(!may(who, Action::Subscribe, "open") && !may(who, Action::Subscribe, "closed:1"));
+    }
+    assert!(auth.check(&nobody).is_ok());
+    auth.open_namespaces(&namespaces);
+    assert!(auth.check(&nobody).is_ok(), "nothing changed");
+    auth.open_namespaces(&[].into());
+    assert!(auth.check(&nobody).is_err() && auth.principal(None, None).is_err());
+}
+
+#[test]
 fn a_name_is_self_chosen_in_open_mode_only() {
     let alice = || UserName::parse("alice").ok();
     let open = Auth::new(&config::Auth::default()).unwrap();

@@ -9,6 +9,7 @@ use slab::Slab;
 use super::log::Log;
 use super::name::ChannelName;
 use super::position::Epoch;
+use super::retention::Retention;
 use super::signal::{Seat, Signal};
 
 /// A channel. The log and the audience have a lock each, so that waking ten thousand readers does not stop them reading.
@@ -44,10 +45,10 @@ pub struct Retired;
 
 impl Channel {
     /// A channel without messages.
-    pub fn new(name: ChannelName, epoch: Epoch, now_ms: u64) -> Self {
+    pub fn new(name: ChannelName, epoch: Epoch, keep: Arc<Retention>, now_ms: u64) -> Self {
         Self {
             name,
-            log: Mutex::new(Log::new(epoch)),
+            log: Mutex::new(Log::new(epoch, keep)),
             audience: Mutex::default(),
             retired: AtomicBool::new(false),
             active_ms: AtomicU64::new(now_ms),

@@ -170,10 +170,8 @@ fn parse_items(token: &str) -> Result<Cursor, CursorError> {
     Ok(Cursor::Items(items))
 }
 
-/// Names that are not in the request are ignored, so an item may name an inbox that this reader knows nothing of.
 fn parse_item_name(name: &str) -> Result<Box<str>, CursorError> {
-    let plain = name.strip_prefix('@').map(|inbox| inbox.replace('=', "-"));
-    match ChannelName::parse(plain.as_deref().unwrap_or(name)) {
+    match ChannelName::parse(name) {
         Ok(_) => Ok(name.into()),
         Err(_) => Err(CursorError::Malformed),
     }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -10,6 +9,7 @@ use super::keys::{Keys, Recall};
 use super::name::ChannelName;
 use super::position::{Epoch, Position, Start};
 use super::publication::{Draft, Publication};
+use super::retention::Retention;
 
 /// A moment, read once by the caller: by the monotonic clock for ages, and by the wall clock for readers.
 #[derive(Debug, Clone, Copy)]
@@ -18,21 +18,6 @@ pub struct Moment {
     pub instant: Instant,
     /// Milliseconds since 1970, for a message's `time`.
     pub unix_ms: u64,
-}
-
-/// How much a channel keeps.
-#[derive(Debug, Clone)]
-pub struct Retention {
-    /// Most publications.
-    pub count_max: usize,
-    /// Most bytes, encodings included. The newest publication is kept even when it alone is larger.
-    pub bytes_max: usize,
-    /// Longest time a publication is kept.
-    pub age_max: Duration,
-    /// Most idempotency keys.
-    pub keys_max: usize,
-    /// Longest time a key is kept.
-    pub key_age_max: Duration,
 }
 
 /// Why a reader's position cannot be read from.
@@ -95,6 +80,8 @@ pub enum ReadEnd {
 #[derive(Debug)]
 pub struct Log {
     epoch: Epoch,
+    /// How much it keeps.
+    keep: Arc<Retention>,
     /// The newest offset given out.
     head: u64,
     /// Contiguous; the last one is `head`.
@@ -125,9 +112,10 @@ struct Entry {
 
 impl Log {
     /// An empty log at offset 0.
-    pub fn new(epoch: Epoch) -> Self {
+    pub fn new(epoch: Epoch, keep: Arc<Retention>) -> Self {
         Self {
             epoch,
+            keep,
             head: 0,
             entries: VecDeque::new(),
             bytes: 0,
@@ -165,14 +153,8 @@ impl Log {
     }
 
     /// Gives a draft the next offset and keeps it, then drops what is over the retention.
-    pub fn append(
-        &mut self,
-        channel: &ChannelName,
-        draft: &Draft,
-        keep: &Retention,
-        now: Moment,
-    ) -> Appended {
-        self.expire(keep, now.instant);
+    pub fn append(&mut self, channel: &ChannelName, draft: &Draft, now: Moment) -> Appended {
+        self.expire(now.instant);
         if let Some(known) = self.recall(draft) {
             return known;
         }
@@ -187,10 +169,16 @@ impl Log {
         });
         if let Some(key) = &draft.key {
             self.keys
-                .remember(key, self.head, keep.keys_max, now.instant);
+                .remember(key, self.head, self.keep.keys_max, now.instant);
         }
-        self.trim(keep.count_max, keep.bytes_max);
+        self.trim(self.keep.count_max, self.keep.bytes_max);
         Appended::New(self.head())
+    }
+
+    /// Keeps another amount from now on. What is over its count or its bytes goes with the next message, what is too old at
+    /// the next look.
+    pub fn set_retention(&mut self, keep: Arc<Retention>) {
+        self.keep = keep;
     }
 
     /// The number of publications that are kept.
@@ -199,25 +187,25 @@ impl Log {
     }
 
     /// Drops what is too old.
-    pub fn expire(&mut self, keep: &Retention, now: Instant) {
+    pub fn expire(&mut self, now: Instant) {
         while self
             .entries
             .front()
-            .is_some_and(|entry| now.duration_since(entry.kept_since) >= keep.age_max)
+            .is_some_and(|entry| now.duration_since(entry.kept_since) >= self.keep.age_max)
         {
             self.drop_oldest();
         }
-        self.keys.expire(keep.key_age_max, now);
+        self.keys.expire(self.keep.key_age_max, now);
     }
 
     /// Adds the cost of an encoding that was made for a publication, if that is still kept.
-    pub fn charge(&mut self, offset: u64, bytes: usize, keep: &Retention) {
+    pub fn charge(&mut self, offset: u64, bytes: usize) {
         let index = offset.checked_sub(self.tail().offset + 1);
         let entry = index.and_then(|index| self.entries.get_mut(index as usize));
         if let Some(entry) = entry {
             entry.bytes += bytes;
             self.bytes += bytes;
-            self.trim(keep.count_max, keep.bytes_max);
+            self.trim(self.keep.count_max, self.keep.bytes_max);
         }
     }
 

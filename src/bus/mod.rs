@@ -3,6 +3,7 @@
 mod channel;
 pub mod cursor;
 pub mod herald;
+mod inbox;
 mod keys;
 pub mod log;
 mod marks;
@@ -10,6 +11,7 @@ pub mod name;
 pub mod position;
 pub mod publication;
 pub mod reader;
+pub mod retention;
 pub mod signal;
 pub mod store;
 pub mod subscription;
@@ -17,12 +19,13 @@ pub mod subscription;
 use std::sync::Arc;
 
 pub use cursor::{Cursor, CursorError};
-pub use log::{Appended, GapReason, Lost, Retention};
+pub use log::{Appended, GapReason, Lost};
 pub use marks::Marks;
-pub use name::{ChannelName, NameError, PublicId, SessionId, UserName};
+pub use name::{ChannelName, NameError, PublicId, SessionId, UserName, Wanted};
 pub use position::{Epoch, Position, Start};
 pub use publication::{Draft, Key, Payload, Publication};
 pub use reader::{Batch, Budget, Gap, Item, Reader};
+pub use retention::{Retention, Retentions};
 pub use signal::{Beats, Signal};
 pub use store::{Bounds, ChannelPage, ChannelStatus, Store};
 pub use subscription::Subscription;
@@ -69,6 +72,11 @@ impl Bus {
         draft: &Draft,
     ) -> Result<Position, PublishError> {
         self.broker.publish(channel, draft).await
+    }
+
+    /// Has each channel keep so much from now on.
+    pub fn keep(&self, retentions: Retentions) {
+        self.store.keep(retentions);
     }
 
     /// Drops all messages of a channel. Returns its head, which stays, and how many messages there were.
@@ -144,7 +152,7 @@ impl Bus {
             Ok(channel) => self
                 .store
                 .with_log(&channel, |log| history_back(log, name, start, budget)),
-            Err(vacant) => history_back(&log::Log::new(vacant.epoch), name, start, budget),
+            Err(vacant) => history_back(&self.store.vacant_log(vacant), name, start, budget),
         }
     }
 

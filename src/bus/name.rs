@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use super::inbox;
+
 /// The longest channel name, in bytes.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 200;
 /// The longest user name, in bytes.
@@ -41,9 +43,15 @@ pub enum NameError {
         /// The allowed set, in words.
         allowed: &'static str,
     },
-    /// A name that begins with `@` belongs to an inbox.
-    #[error("a channel name that begins with @ is an inbox, which is not available yet")]
-    Reserved,
+    /// A name that begins with `@` and is no inbox's.
+    #[error(
+        "a channel name that begins with @ is an inbox: @ and a user name, in which a byte outside A-Z a-z 0-9 _ - . : / is = \
+         and two hex digits, as in @bob=20smith; @ alone is your own"
+    )]
+    Inbox,
+    /// `@` alone, where only names will do, or for somebody who has no name.
+    #[error("@ stands for your own inbox: only who has a user name has one, and it is only read")]
+    OwnInbox,
     /// A session id of the wrong length.
     #[error(
         "a session id has 16 to 64 characters of A-Z a-z 0-9 _ -, made by the client and kept secret"
@@ -51,9 +59,15 @@ pub enum NameError {
     SessionId,
 }
 
-/// The name of a channel: 1 to 200 of `A-Z a-z 0-9 _ - . : /`. Cheap to clone.
+/// The name of a channel: 1 to 200 of `A-Z a-z 0-9 _ - . : /`; or of a user's inbox, which begins with `@`; or of the
+/// channel that tells who is in another one, `presence:` and its name. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
+
+/// What the names of channels begin with that tell who is where.
+const PRESENCE: &str = "presence:";
+/// What the names of inboxes begin with.
+const INBOX: char = '@';
 
 impl ChannelName {
     /// Reads a name from outside.
@@ -62,11 +76,16 @@ impl ChannelName {
     /// A [`NameError`] that says what is allowed.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         const WHAT: &str = "channel name";
-        check_length(WHAT, text, CHANNEL_NAME_BYTES_MAX)?;
-        if text.starts_with('@') {
-            return Err(NameError::Reserved);
+        if let Some(escaped) = text.strip_prefix(INBOX) {
+            return match (escaped, inbox::unescape(escaped)) {
+                ("", _) => Err(NameError::OwnInbox),
+                (_, Some(_)) => Ok(Self(text.into())),
+                (_, None) => Err(NameError::Inbox),
+            };
         }
-        if !text.bytes().all(is_channel_byte) {
+        let base = text.strip_prefix(PRESENCE).unwrap_or(text);
+        check_length(WHAT, base, CHANNEL_NAME_BYTES_MAX)?;
+        if !base.bytes().all(is_channel_byte) {
             return Err(NameError::BadCharacter {
                 what: WHAT,
                 allowed: "A-Z a-z 0-9 _ - . : /",
@@ -75,19 +94,85 @@ impl ChannelName {
         Ok(Self(text.into()))
     }
 
+    /// The inbox of a user.
+    pub fn inbox(user: &UserName) -> Self {
+        Self(format!("{INBOX}{}", inbox::escape(user.as_str())).into())
+    }
+
     /// The name as text. It never needs escaping in JSON, in a URL's query or in a header.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What stands before the first `:`, or nothing.
+    /// What stands before the first `:`, or nothing. Inboxes are in none.
     pub fn namespace(&self) -> Option<&str> {
-        self.0.split_once(':').map(|(namespace, _)| namespace)
+        let split = self.0.split_once(':').filter(|_| !self.is_inbox());
+        split.map(|(namespace, _)| namespace)
+    }
+
+    /// The namespace whose settings it has: its own, or for changes of presence that of the channel they are about.
+    pub fn settings_namespace(&self) -> Option<&str> {
+        match self.0.strip_prefix(PRESENCE) {
+            Some(base) => base.split_once(':').map(|(namespace, _)| namespace),
+            None => self.namespace(),
+        }
     }
 
     /// True for channels that only the server writes to.
     pub fn is_written_by_server(&self) -> bool {
-        self.namespace() == Some("presence")
+        self.0.starts_with(PRESENCE)
+    }
+
+    /// True for the inbox of a user.
+    pub fn is_inbox(&self) -> bool {
+        self.0.starts_with(INBOX)
+    }
+
+    /// The channel that tells who is in this one; nothing for those that cannot have one: inboxes, and channels of that
+    /// kind themselves.
+    pub fn presence(&self) -> Option<Self> {
+        let may_have = !self.is_inbox() && !self.is_written_by_server();
+        may_have.then(|| Self(format!("{PRESENCE}{}", self.0).into()))
+    }
+
+    /// The channel that this one tells the presence of, if that is what it does.
+    pub fn base(&self) -> Option<Self> {
+        let base = self.0.strip_prefix(PRESENCE)?;
+        Some(Self(base.into()))
+    }
+}
+
+/// A channel as a reader asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// By its name.
+    Channel(ChannelName),
+    /// The reader's own inbox, `@`.
+    OwnInbox,
+}
+
+impl Wanted {
+    /// Reads what a reader asks for.
+    ///
+    /// # Errors
+    /// As [`ChannelName::parse`].
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.len() == INBOX.len_utf8() && text.starts_with(INBOX) {
+            return Ok(Self::OwnInbox);
+        }
+        ChannelName::parse(text).map(Self::Channel)
+    }
+
+    /// The channel that is meant by a reader with this name.
+    ///
+    /// # Errors
+    /// [`NameError::OwnInbox`] for a reader without one.
+    pub fn of(self, user: Option<&UserName>) -> Result<ChannelName, NameError> {
+        match (self, user) {
+            (Self::Channel(channel), _) => Ok(channel),
+            (Self::OwnInbox, Some(user)) => Ok(ChannelName::inbox(user)),
+            (Self::OwnInbox, None) => Err(NameError::OwnInbox),
+        }
     }
 }
 
@@ -200,7 +285,7 @@ pub(crate) fn base64_prefix<const N: usize>(digest: &[u8]) -> [u8; N] {
     std::array::from_fn(|i| text.as_bytes().get(i).copied().unwrap_or(b'A'))
 }
 
-fn is_channel_byte(byte: u8) -> bool {
+pub(super) fn is_channel_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/')
 }
 
@@ -238,7 +323,8 @@ mod tests {
                 "{bad:?}"
             );
         }
-        assert_eq!(ChannelName::parse("@bob"), Err(NameError::Reserved));
+        assert_eq!(ChannelName::parse("@"), Err(NameError::OwnInbox));
+        assert_eq!(ChannelName::parse("@a b"), Err(NameError::Inbox));
     }
 
     #[test]
@@ -251,6 +337,33 @@ mod tests {
         };
         assert_eq!(namespace("room:lobby:2").as_deref(), Some("room"));
         assert_eq!(namespace("news"), None);
+    }
+
+    #[test]
+    fn presence_is_told_of_ordinary_channels_only() {
+        let name = |text: &str| ChannelName::parse(text).unwrap();
+        let presence = name("room:1").presence().unwrap();
+        assert_eq!(presence, name("presence:room:1"));
+        assert_eq!(presence.base(), Some(name("room:1")));
+        assert_eq!(presence.settings_namespace(), Some("room"));
+        assert_eq!(presence.presence(), None);
+        assert_eq!(name("@bob").presence(), None);
+        let longest = name(&"a".repeat(200));
+        let presence = longest.presence().unwrap();
+        assert_eq!(ChannelName::parse(presence.as_str()), Ok(presence.clone()));
+        assert!(ChannelName::parse(&format!("{presence}a")).is_err());
+    }
+
+    #[test]
+    fn an_inbox_belongs_to_a_user_and_to_no_namespace() {
+        let user = UserName::parse("a:b c").unwrap();
+        let inbox = ChannelName::inbox(&user);
+        assert_eq!(inbox.as_str(), "@a:b=20c");
+        assert_eq!(ChannelName::parse("@a:b=20c"), Ok(inbox.clone()));
+        assert!(inbox.is_inbox() && inbox.namespace().is_none());
+        let own = Wanted::parse("@").unwrap();
+        assert_eq!(own.clone().of(Some(&user)), Ok(inbox));
+        assert_eq!(own.of(None), Err(NameError::OwnInbox));
     }
 
     #[test]

@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::channel::Channel;
 use super::herald::Herald;
-use super::log::{Appended, Log, Moment, Retention};
+use super::log::{Appended, Log, Moment};
 use super::name::ChannelName;
 use super::position::{Epoch, Position};
 use super::publication::Draft;
+use super::retention::{Retention, Retentions};
 
 mod list;
 
@@ -22,7 +23,7 @@ pub use list::{ChannelPage, ChannelStatus};
 /// The bounds of a [`Store`].
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// What each channel keeps.
+    /// What each channel keeps, unless [`Store::keep`] says otherwise.
     pub retention: Retention,
     /// Most channels that have state.
     pub channels_max: usize,
@@ -83,6 +84,7 @@ struct Table {
     names: BTreeSet<ChannelName>,
     /// The epoch of channels created from now on. It changes when a channel is forgotten.
     epoch: Epoch,
+    retentions: Retentions,
 }
 
 /// A channel, and when it was last used as it was looked at.
@@ -115,6 +117,7 @@ impl Store {
             channels: HashMap::new(),
             names: BTreeSet::new(),
             epoch: Epoch::random(),
+            retentions: Retentions::new(bounds.retention.clone()),
         };
         Self {
             bounds,
@@ -127,9 +130,23 @@ impl Store {
         }
     }
 
-    /// What each channel keeps.
-    pub fn retention(&self) -> &Retention {
-        &self.bounds.retention
+    /// Has each channel keep so much from now on.
+    pub fn keep(&self, retentions: Retentions) {
+        let channels: Vec<Arc<Channel>> = {
+            let mut table = self.table.write();
+            table.retentions = retentions.clone();
+            table.channels.values().cloned().collect()
+        };
+        for channel in channels {
+            let keep = Arc::clone(retentions.of(&channel.name));
+            channel.log().set_retention(keep);
+        }
+    }
+
+    /// An empty log at the position of a channel without state.
+    pub fn vacant_log(&self, vacant: Position) -> Log {
+        let keep = Arc::clone(self.table.read().retentions.others());
+        Log::new(vacant.epoch, keep)
     }
 
     /// The number of channels and the bytes they keep.
@@ -170,7 +187,7 @@ impl Store {
             let now = self.now();
             // Before the recall: a key that ran out stands for its message no more.
             self.account(&mut log, |log| {
-                log.expire(&self.bounds.retention, now.instant);
+                log.expire(now.instant);
             });
             if let Some(known) = log.recall(draft) {
                 return Ok(known);
@@ -193,9 +210,7 @@ impl Store {
                 }
                 continue;
             }
-            let appended = self.account(&mut log, |log| {
-                log.append(name, draft, &self.bounds.retention, now)
-            });
+            let appended = self.account(&mut log, |log| log.append(name, draft, now));
             if is_first {
                 self.with_state.fetch_add(1, Ordering::Relaxed);
             }
@@ -220,7 +235,7 @@ impl Store {
             };
             let purged = self.account(&mut log, |log| {
                 // What is too old is gone already.
-                log.expire(&self.bounds.retention, Instant::now());
+                log.expire(Instant::now());
                 log.purge()
             });
             let head = log.head();
@@ -232,7 +247,7 @@ impl Store {
     /// Reads or changes a log with what is too old dropped first.
     pub fn with_log<T>(&self, channel: &Channel, read: impl FnOnce(&mut Log) -> T) -> T {
         self.change(channel, |log| {
-            log.expire(&self.bounds.retention, Instant::now());
+            log.expire(Instant::now());
             read(log)
         })
     }
@@ -244,9 +259,7 @@ impl Store {
 
     /// Charges a channel for an encoding that was made for one of its publications, and drops what is over its bounds now.
     pub fn charge(&self, channel: &Channel, offset: u64, bytes: usize) {
-        self.change(channel, |log| {
-            log.charge(offset, bytes, &self.bounds.retention)
-        });
+        self.change(channel, |log| log.charge(offset, bytes));
     }
 
     /// Removes a channel that nobody attends and nobody ever published to.
@@ -288,7 +301,9 @@ impl Store {
             // Somebody else made it since we looked.
             return Arc::clone(channel);
         }
-        let channel = Arc::new(Channel::new(name.clone(), table.epoch, self.now_ms()));
+        let keep = Arc::clone(table.retentions.of(name));
+        let channel = Channel::new(name.clone(), table.epoch, keep, self.now_ms());
+        let channel = Arc::new(channel);
         table.channels.insert(name.clone(), Arc::clone(&channel));
         table.names.insert(name.clone());
         channel

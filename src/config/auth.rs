@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Key, Seconds};
+use crate::bus::ChannelName;
 
 section! {
     /// Who may do what. Keys and secrets are read from files, so that no configuration holds one.
@@ -176,8 +177,9 @@ impl Auth {
     }
 }
 
-/// True for what may stand for channels: a name, or the beginning of one and `*`.
+/// True for what may stand for channels: a name, or the beginning of one and `*`. No pattern is about an inbox.
 pub fn is_channel_pattern(text: &str) -> bool {
     let prefix = text.strip_suffix('*').unwrap_or(text);
-    (prefix.is_empty() && text == "*") || crate::bus::name::ChannelName::parse(prefix).is_ok()
+    let is_channel = ChannelName::parse(prefix).is_ok_and(|name| !name.is_inbox());
+    (prefix.is_empty() && text == "*") || is_channel
 }

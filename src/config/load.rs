@@ -11,6 +11,10 @@ use crate::path::absolute;
 const ENV_PREFIX: &str = "EVERYWAY_";
 /// How a key's dot is written in the environment.
 const ENV_DOT: &str = "__";
+/// Where namespaces stand.
+const NAMESPACES: &str = "namespaces.";
+/// What stands for the name of a namespace in a key's path.
+const NAME: &str = "NAME";
 
 /// A configuration that cannot be used. The text says where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +69,7 @@ pub fn parse_value(path: &str, text: &str) -> Value {
             .map(|part| Value::String(part.trim().to_owned()))
             .collect()
     };
-    match default_of(path) {
+    match default_of(&known_form(path)) {
         Some(Value::String(_)) => Value::String(text.to_owned()),
         Some(Value::Array(_)) if !text.trim_start().starts_with('[') => Value::Array(list(text)),
         // What is no TOML stays text, and the type of the key says what was expected.
@@ -80,6 +84,10 @@ pub fn default_of(path: &str) -> Option<Value> {
     let mut config = Config::default();
     // An optional section is looked up as if it were there.
     config.auth.anonymous = Some(super::Anonymous::default());
+    config
+        .namespaces
+        .insert(NAME.to_owned(), super::Namespace::spelled_out());
+    config.inbox = super::Inbox::spelled_out();
     let mut value = Value::try_from(config).ok()?;
     for part in path.split('.') {
         value = value.as_table_mut()?.remove(part)?;
@@ -113,7 +121,8 @@ fn paths_of(table: &Table, prefix: &str) -> Vec<String> {
                 paths.extend(paths_of(inner, &format!("{path}.")))
             }
             Value::Table(_)
-                if Config::keys().any(|known| known.path.starts_with(&format!("{path}."))) => {}
+                if prefix == NAMESPACES
+                    || Config::keys().any(|known| known.path.starts_with(&format!("{path}."))) => {}
             _ => paths.push(path),
         }
     }
@@ -193,6 +202,7 @@ fn table_fits(source: &str, path: &str, table: Table) -> Result<(), ConfigError>
 }
 
 fn check_path(source: &str, path: &str) -> Result<(), ConfigError> {
+    let path = &known_form(path);
     if Config::keys().any(|key| key.path == path) {
         return Ok(());
     }
@@ -204,6 +214,15 @@ fn check_path(source: &str, path: &str) -> Result<(), ConfigError> {
         source,
         format!("there is no key {path}: {hint}"),
     ))
+}
+
+/// A path as the keys have it: what stands for the name of a namespace is [`NAME`] there.
+fn known_form(path: &str) -> String {
+    let namespaced = path.strip_prefix(NAMESPACES);
+    match namespaced.and_then(|rest| rest.rsplit_once('.')) {
+        Some((_, key)) => format!("{NAMESPACES}{NAME}.{key}"),
+        None => path.to_owned(),
+    }
 }
 
 /// The known key that is most like a path, or whose last part is the same.
@@ -374,6 +393,28 @@ mod tests {
             .to_string();
         assert!(
             error.contains("line 2") && error.contains("channels_max"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn namespaces_have_names_of_their_own() {
+        let text = "[namespaces.room]\npresence = false\n[namespaces.\"a.b\"]\npublish = \"users\"\n[namespaces.c]\n";
+        let config = from_file(text).unwrap();
+        assert_eq!(config.namespaces["room"].presence, Some(false));
+        assert_eq!(
+            config.namespaces["a.b"].publish,
+            crate::config::Whoever::Users
+        );
+        assert!(config.namespaces.contains_key("c"));
+        let config = from_env("EVERYWAY_NAMESPACES__ROOM__SUBSCRIBE", "everyone").unwrap();
+        assert_eq!(
+            config.namespaces["room"].subscribe,
+            crate::config::Whoever::Everyone
+        );
+        let error = from_file("[namespaces.room]\npresense = false\n").unwrap_err();
+        assert!(
+            error.to_string().contains("namespaces.NAME.presence"),
             "{error}"
         );
     }

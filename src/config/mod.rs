@@ -12,6 +12,7 @@ pub use network::{Network, NetworkError};
 pub use rate_rule::{Pace, RateRule, RateRuleError};
 pub use seconds::Seconds;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use crate::transport::Transport;
 
@@ -45,8 +46,10 @@ macro_rules! section {
 }
 
 mod auth;
+mod namespace;
 
 pub use auth::{Algorithm, Anonymous, ApiKey, Auth, is_channel_pattern};
+pub use namespace::{Inbox, Namespace, Presence, Whoever};
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +72,12 @@ pub struct Config {
     pub auth: Auth,
     /// What channels keep.
     pub history: History,
+    /// What is particular to the channels of a namespace, by its name.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Who is where.
+    pub presence: Presence,
+    /// What is particular to inboxes.
+    pub inbox: Inbox,
     /// How much of everything.
     pub limits: Limits,
     /// What is particular to attachments.
@@ -319,6 +328,9 @@ impl Config {
             Auth::KEYS,
             Anonymous::KEYS,
             History::KEYS,
+            Namespace::KEYS,
+            Presence::KEYS,
+            Inbox::KEYS,
             Limits::KEYS,
             Attachment::KEYS,
             Timeouts::KEYS,
@@ -385,6 +397,7 @@ impl Config {
             return Err(format!("{key} must be more than 0"));
         }
         self.check_relations()?;
+        self.check_namespaces()?;
         self.check_texts()
     }
 
@@ -408,7 +421,10 @@ impl Config {
             // Where it may be is checked at the start only.
             "server.echo": server.echo,
             "tls": tls,
-            "history": history,
+            "history.channels_max": history.channels_max,
+            "history.bytes_total_max": history.bytes_total_max,
+            "history.forget_after_s": history.forget_after_s,
+            "presence.sessions_max": presence.sessions_max,
             "limits.sockets_max": limits.sockets_max,
             "limits.admin_sockets_max": limits.admin_sockets_max,
             "limits.handshakes_max": limits.handshakes_max,

@@ -4,7 +4,7 @@ use super::*;
 use crate::bus::name::ChannelName;
 use crate::bus::position::Epoch;
 use crate::bus::signal::{Seat, Signal};
-use crate::bus::{Marks, Store};
+use crate::bus::{Bounds, Marks, Store};
 
 /// Somebody in the audience, and whether a message came that it was not woken for yet.
 struct Sitter {
@@ -15,7 +15,12 @@ struct Sitter {
 
 fn channel() -> Arc<Channel> {
     let name = ChannelName::parse("a").unwrap();
-    Arc::new(Channel::new(name, Epoch::random(), 0))
+    Arc::new(Channel::new(
+        name,
+        Epoch::random(),
+        Arc::new(Bounds::small().retention),
+        0,
+    ))
 }
 
 fn sit(channel: &Channel) -> Sitter {

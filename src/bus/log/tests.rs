@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::bus::publication::{Key, Payload};
 
@@ -11,15 +13,13 @@ const KEEP: Retention = Retention {
 
 struct Bench {
     log: Log,
-    keep: Retention,
     now: Instant,
 }
 
 impl Bench {
     fn new(keep: Retention) -> Self {
         Self {
-            log: Log::new(Epoch::parse("k").unwrap()),
-            keep,
+            log: Log::new(Epoch::parse("k").unwrap(), Arc::new(keep)),
             now: Instant::now(),
         }
     }
@@ -39,12 +39,8 @@ impl Bench {
             instant: self.now,
             unix_ms: 0,
         };
-        self.log.append(
-            &ChannelName::parse("a").unwrap(),
-            &draft,
-            &self.keep,
-            moment,
-        )
+        self.log
+            .append(&ChannelName::parse("a").unwrap(), &draft, moment)
     }
 
     fn offsets(&self) -> Vec<u64> {
@@ -110,13 +106,13 @@ fn the_ring_keeps_its_age() {
     bench.append("x", None);
     bench.now += Duration::from_secs(299);
     bench.append("x", None);
-    bench.log.expire(&KEEP, bench.now);
+    bench.log.expire(bench.now);
     assert_eq!(bench.offsets(), [1, 2]);
     bench.now += Duration::from_secs(1);
-    bench.log.expire(&KEEP, bench.now);
+    bench.log.expire(bench.now);
     assert_eq!(bench.offsets(), [2]);
     bench.now += Duration::from_secs(299);
-    bench.log.expire(&KEEP, bench.now);
+    bench.log.expire(bench.now);
     assert_eq!(bench.offsets(), [0_u64; 0]);
     assert_eq!(bench.log.kept_bytes(), 0);
     assert_eq!((bench.log.head().offset, bench.log.tail().offset), (2, 2));
