@@ -24,6 +24,7 @@ pub mod config;
 pub mod gateway;
 pub mod limits;
 pub mod metrics;
+pub mod presence;
 
 pub mod fetch;
 pub mod stall;

@@ -28,6 +28,10 @@ pub struct Metrics {
     pub sockets_refused: Counter,
     /// TLS handshakes that failed or took too long.
     pub tls_failures: Counter,
+    /// Users who are present, one for each user and channel.
+    pub present: Gauge,
+    /// Messages of presence channels.
+    pub presence_changes: Counter,
     channels: Gauge,
     history_bytes: Gauge,
     limit_keys: Family<MapLabel, Gauge>,
@@ -111,6 +115,11 @@ impl Default for Metrics {
             "history_bytes",
             "Bytes kept by all channels together",
         );
+        let present = gauge(
+            &mut registry,
+            "present",
+            "Users who are present, one for each user and channel",
+        );
         let limit_keys = Family::<MapLabel, Gauge>::default();
         registry.register(
             "limit_keys",
@@ -122,6 +131,12 @@ impl Default for Metrics {
             "sockets_refused",
             "TCP connections over the limit, closed at once",
             sockets_refused.clone(),
+        );
+        let presence_changes = Counter::default();
+        registry.register(
+            "presence_changes",
+            "Messages that told who joined and who left",
+            presence_changes.clone(),
         );
         let tls_failures = Counter::default();
         registry.register(
@@ -139,6 +154,8 @@ impl Default for Metrics {
             sockets,
             sockets_refused,
             tls_failures,
+            present,
+            presence_changes,
             channels,
             history_bytes,
             limit_keys,

@@ -196,7 +196,7 @@ impl fmt::Display for ChannelName {
 }
 
 /// Who somebody is: 1 to 128 bytes of UTF-8 without control characters. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserName(Arc<str>);
 
 impl UserName {
@@ -260,7 +260,7 @@ impl fmt::Debug for SessionId {
 }
 
 /// What everybody may see of a session: 16 base64url characters of SHA-256(user, 0x00, session id).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublicId([u8; 16]);
 
 impl PublicId {
