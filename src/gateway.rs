@@ -11,14 +11,16 @@ use pin_project_lite::pin_project;
 use tokio_util::task::TaskTracker;
 
 use crate::attachments::{Attachments, Whom};
-use crate::auth::{Auth, KeyError};
+use crate::auth::{Action, Auth, KeyError, Principal};
 use crate::broker::{Broker, Memory};
-use crate::bus::{Bounds, Budget, Bus, Store};
+use crate::bus::{Bounds, Budget, Bus, ChannelName, Store};
 use crate::code::{Code, End};
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::protocol::command::CommandLimits;
+use crate::presence::{Presence, Window};
+use crate::problem::Problem;
+use crate::protocol::command::{CommandLimits, PresenceRequest};
 use crate::switch::{Switch, Watch};
 
 /// A gateway: the bus and everything around it that is not a connection.
@@ -33,6 +35,8 @@ pub struct Gateway {
     pub limits: Arc<Limits>,
     /// Who is attached.
     pub attachments: Arc<Attachments>,
+    /// Who is in which channel.
+    pub presence: Arc<Presence>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// All tasks of connections, so that going down can wait for them.
@@ -55,8 +59,11 @@ impl Gateway {
         let limits = Arc::new(Limits::new(&config));
         let auth = Auth::new(&config.auth)?;
         auth.open_namespaces(&config.namespaces);
+        let (bus, config) = (Bus::new(store, broker), Arc::new(config));
+        let presence = Presence::new(bus.clone(), Arc::clone(&config), Arc::clone(&metrics));
         Ok(Self {
-            bus: Bus::new(store, broker),
+            bus,
+            presence: Arc::new(presence),
             auth,
             attachments: Arc::new(Attachments::new(Arc::clone(&limits), Arc::clone(&metrics))),
             limits,
@@ -65,7 +72,7 @@ impl Gateway {
             unready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             cut: Switch::default(),
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(config),
         })
     }
 
@@ -86,7 +93,9 @@ impl Gateway {
         let fixed = config.keep_fixed(&self.config());
         self.limits.reload(&config);
         self.bus.keep(config.retentions());
-        self.config.store(Arc::new(config));
+        let config = Arc::new(config);
+        self.presence.reload(Arc::clone(&config));
+        self.config.store(config);
         let end = End {
             message: Some("what you were granted is not configured any more".into()),
             ..End::from(Code::Unauthorized)
@@ -99,6 +108,35 @@ impl Gateway {
             );
         }
         Ok(fixed)
+    }
+
+    /// Checks that somebody may read a channel.
+    ///
+    /// # Errors
+    /// `forbidden`, about the channel.
+    pub fn may_read(&self, principal: &Principal, channel: &ChannelName) -> Result<(), Problem> {
+        principal.may(Action::Subscribe, channel)?;
+        self.presence.check_readable(channel)
+    }
+
+    /// Who is in a channel, as JSON with these members first: for whoever may read it.
+    ///
+    /// # Errors
+    /// `forbidden`, about the channel.
+    pub fn show_presence(
+        &self,
+        principal: &Principal,
+        request: &PresenceRequest,
+        first_members: &str,
+    ) -> Result<Vec<u8>, Problem> {
+        principal.may(Action::Subscribe, &request.channel)?;
+        let budget = self.page_budget(request.limit);
+        let window = Window {
+            after: request.after.as_ref(),
+            limit: budget.messages,
+        };
+        let page = self.presence.page(&request.channel, window)?;
+        Ok(page.print(first_members, budget.bytes))
     }
 
     /// Says to who asks that it goes down; clients are served as before.

@@ -11,6 +11,8 @@ use crate::bus::{
     Batch, Beats, Budget, Bus, ChannelName, Marks, Position, Reader, Signal, Start, Subscription,
 };
 use crate::code::End;
+use crate::presence::{Full, Guest};
+use crate::problem::Problem;
 
 /// One attached client.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Session {
     beats: Beats,
     subscriptions: Slab<Subscription>,
     bus: Bus,
+    /// Its presence in the channels, for a client with a name.
+    guest: Option<Box<Guest>>,
 }
 
 /// A subscription that was made and is not yet part of a session.
@@ -30,6 +34,26 @@ pub struct Session {
 pub struct Joined {
     index: u32,
     subscription: Subscription,
+}
+
+/// Why a channel could not be subscribed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// The broker failed.
+    #[error(transparent)]
+    Broker(#[from] PublishError),
+    /// Too many clients are present.
+    #[error(transparent)]
+    Full(#[from] Full),
+}
+
+impl From<JoinError> for Problem {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Broker(error) => error.into(),
+            JoinError::Full(full) => full.into(),
+        }
+    }
 }
 
 impl Session {
@@ -41,26 +65,42 @@ impl Session {
             subscriptions: Slab::new(),
             ready: Marks::default(),
             beats: Beats::default(),
+            guest: None,
         }
     }
 
-    /// A session on several channels, subscribed in their order.
+    /// A session on several channels, subscribed in their order. Its client is present in none of them.
     ///
     /// # Errors
-    /// [`PublishError::Unavailable`] if the broker cannot be reached.
+    /// [`JoinError`].
     pub async fn open(
         bus: Bus,
         signal: Arc<Signal>,
         channels: &[ChannelName],
         starts: &[Start],
-    ) -> Result<Self, PublishError> {
-        let mut session = Self::new(bus, signal);
-        session.subscriptions.reserve_exact(channels.len());
+    ) -> Result<Self, JoinError> {
+        Self::new(bus, signal)
+            .join_all(None, channels, starts)
+            .await
+    }
+
+    /// The same session, on several channels, subscribed in their order. Its client is present in them, if it is somebody.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub async fn join_all(
+        mut self,
+        guest: Option<Box<Guest>>,
+        channels: &[ChannelName],
+        starts: &[Start],
+    ) -> Result<Self, JoinError> {
+        self.guest = guest;
+        self.subscriptions.reserve_exact(channels.len());
         for (channel, start) in channels.iter().zip(starts) {
-            let joined = session.join(channel, *start).await?;
-            session.add(joined);
+            let joined = self.join(channel, *start).await?;
+            self.add(joined)?;
         }
-        Ok(session)
+        Ok(self)
     }
 
     /// Makes a subscription for this session. [`Session::add`] it before the next one is made.
@@ -80,8 +120,14 @@ impl Session {
         }
     }
 
-    /// Takes a subscription in and returns its position.
-    pub fn add(&mut self, joined: Joined) -> Position {
+    /// Takes a subscription in and returns its position. The client is present in the channel from now on.
+    ///
+    /// # Errors
+    /// [`Full`]; the subscription is gone then.
+    pub fn add(&mut self, joined: Joined) -> Result<Position, Full> {
+        if let Some(guest) = &mut self.guest {
+            guest.enter(&joined.subscription.reader.name)?;
+        }
         let position = joined.subscription.reader.position;
         // A look since the join found nobody at the index and let the mark go, so it is taken as marked here.
         self.ready.insert(joined.index);
@@ -90,23 +136,42 @@ impl Session {
             key as u32, joined.index,
             "subscriptions are added in the order in which they were joined"
         );
-        position
+        Ok(position)
     }
 
-    /// Drops a subscription and says whether there was one.
+    /// Drops a subscription and says whether there was one. The client is not present in the channel any more.
     pub fn unsubscribe(&mut self, channel: &ChannelName) -> bool {
         let Some(key) = self.key_of(channel) else {
             return false;
         };
         self.subscriptions.remove(key);
         self.ready.remove(key as u32);
+        if let Some(guest) = &mut self.guest {
+            guest.leave(channel);
+        }
         true
     }
 
-    /// Drops all subscriptions.
+    /// Drops all subscriptions. The client may come back, and is present for a while.
     pub fn leave(&mut self) {
         self.subscriptions.clear();
         self.ready.clear();
+        self.guest = None;
+    }
+
+    /// Drops all subscriptions of a client that does not come back.
+    pub fn quit(&mut self) {
+        if let Some(guest) = &mut self.guest {
+            guest.leave_all();
+        }
+        self.leave();
+    }
+
+    /// Shows something else of the client where it is present: JSON.
+    pub fn show_info(&mut self, info: Option<&Arc<str>>) {
+        if let Some(guest) = &mut self.guest {
+            guest.show_info(info);
+        }
     }
 
     /// True if the session is subscribed to a channel.
@@ -282,7 +347,7 @@ mod tests {
         let moment = Duration::from_millis(1);
         let look = tokio::time::timeout(moment, session.next(budget)).await;
         assert!(look.is_err(), "nothing was subscribed yet");
-        session.add(joined);
+        session.add(joined).unwrap();
         for _ in 0..2 {
             let batch = tokio::time::timeout(moment, session.next(budget)).await;
             assert_eq!(batch.expect("it was published").unwrap().items.len(), 1);

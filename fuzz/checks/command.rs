@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use everyway::bus::Payload;
 use everyway::code::Code;
-use everyway::protocol::command::{self, Command, CommandLimits, HistoryRequest};
+use everyway::protocol::command::{self, Command, CommandLimits, HistoryRequest, PresenceRequest};
 use everyway::protocol::event::Ref;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -40,6 +40,10 @@ pub fn check(data: &[u8]) {
         }
         Ok(Command::History(HistoryRequest { limit, .. })) => {
             let in_range = |limit| (1..=LIMITS.page_messages_max).contains(&limit);
+            assert!(limit.is_none_or(in_range), "{limit:?}");
+        }
+        Ok(Command::Presence(PresenceRequest { limit, .. })) => {
+            let in_range = |limit| (0..=LIMITS.page_messages_max).contains(&limit);
             assert!(limit.is_none_or(in_range), "{limit:?}");
         }
         Ok(

@@ -41,7 +41,7 @@ pub(super) struct Grant {
     /// May publish under any name.
     pub any_sender: bool,
     /// JSON that presence shows.
-    pub info: Option<Box<str>>,
+    pub info: Option<Arc<str>>,
     /// The token's `jti`.
     pub token_id: Option<Arc<str>>,
     pub life: Option<Life>,
@@ -208,8 +208,8 @@ impl Principal {
     }
 
     /// What presence shows of the user: JSON.
-    pub fn info(&self) -> Option<&str> {
-        self.grant.info.as_deref()
+    pub fn info(&self) -> Option<&Arc<str>> {
+        self.grant.info.as_ref()
     }
 
     /// The `jti` of the token.

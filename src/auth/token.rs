@@ -244,7 +244,7 @@ fn flag(claims: &Claims, claim: &str) -> Result<bool, Problem> {
     }
 }
 
-fn info(claims: &Claims) -> Result<Option<Box<str>>, Problem> {
+fn info(claims: &Claims) -> Result<Option<Arc<str>>, Problem> {
     let Some(info) = claims.get("info") else {
         return Ok(None);
     };

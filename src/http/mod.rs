@@ -28,7 +28,6 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use crate::auth::Action;
 use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::peer::{Entrance, Peer};
@@ -161,6 +160,7 @@ fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) ->
             return admin::handle(gateway, peer, parts, body, Ask::Purge);
         }
         Endpoint::History => history_page(gateway, &parts),
+        Endpoint::Presence => presence(gateway, &parts),
         Endpoint::AdminChannels => {
             return admin::handle(gateway, peer, parts, body, Ask::Channels);
         }
@@ -218,10 +218,8 @@ fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
     let page = || {
         let (request, user) = route::history(parts, route_limits(gateway))?;
         let credential = credentials::read(parts)?;
-        gateway
-            .auth
-            .principal(credential.as_ref(), user)?
-            .may(Action::Subscribe, &request.channel)?;
+        let principal = gateway.auth.principal(credential.as_ref(), user)?;
+        gateway.may_read(&principal, &request.channel)?;
         Ok(history::read(
             &gateway.bus,
             &request,
@@ -236,6 +234,19 @@ fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
                 .for_each(|gap| gateway.metrics.count_gap(gap.lost.reason));
             page_response(page.json, &page.cursor)
         }
+        Err(problem) => error::response(&problem),
+    }
+}
+
+fn presence(gateway: &Gateway, parts: &Parts) -> Response<Body> {
+    let page = || {
+        let (request, user) = route::presence(parts, route_limits(gateway))?;
+        let credential = credentials::read(parts)?;
+        let principal = gateway.auth.principal(credential.as_ref(), user)?;
+        gateway.show_presence(&principal, &request, "")
+    };
+    match page() {
+        Ok(json) => json_response(StatusCode::OK, json),
         Err(problem) => error::response(&problem),
     }
 }

@@ -1,6 +1,7 @@
 //! The four receiving endpoints: from a request to its transport, and from what that returns to an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
@@ -9,7 +10,7 @@ use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
 use crate::attachments::Attachment;
-use crate::auth::{Action, Credential, Principal};
+use crate::auth::{Credential, Principal};
 use crate::bus::PublicId;
 use crate::code::Code;
 use crate::gateway::Gateway;
@@ -18,7 +19,7 @@ use crate::problem::Problem;
 use crate::transport::poll::{self, Answer, Looked};
 use crate::transport::sse::{self, SseStream};
 use crate::transport::websocket::{self, Agreement, Opening};
-use crate::transport::{Client, Transport, holder};
+use crate::transport::{Client, Transport, holder, visitor};
 
 use super::Handled;
 use super::body::{Body, SentAway};
@@ -154,7 +155,8 @@ fn event_stream(body: Body) -> Response<Body> {
 
 /// `GET /v1/longpoll`.
 pub fn long_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
-    let looked = open_poll(gateway, peer, parts).and_then(|request| poll::long(gateway, request));
+    let request = open_poll(gateway, peer, parts, Transport::LongPoll);
+    let looked = request.and_then(|request| poll::long(gateway, request));
     match looked {
         Ok(Looked::Found(found)) => Handled::Now(answer(Ok(found))),
         Ok(Looked::Waits(waiting)) => {
@@ -167,10 +169,16 @@ pub fn long_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
 
 /// `GET /v1/poll`.
 pub fn short_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Response<Body> {
-    answer(open_poll(gateway, peer, parts).map(|request| poll::short(gateway, request)))
+    let request = open_poll(gateway, peer, parts, Transport::Poll);
+    answer(request.map(|request| poll::short(gateway, request)))
 }
 
-fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Request, Problem> {
+fn open_poll(
+    gateway: &Gateway,
+    peer: Peer,
+    parts: &Parts,
+    transport: Transport,
+) -> Result<poll::Request, Problem> {
     let Poll {
         attach,
         limit,
@@ -180,12 +188,19 @@ fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Reque
     let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
     let session = attach.session.as_ref();
     let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));
+    let wait = match transport {
+        Transport::LongPoll => wait.unwrap_or(gateway.config().timeouts.wait_s.duration()),
+        _ => Duration::ZERO,
+    };
+    if let Some(visitor) = public_id.and_then(|id| visitor(&principal, id, transport)) {
+        gateway.presence.lease(&attach.channels, &visitor, wait)?;
+    }
     Ok(poll::Request {
         holder: holder(&principal, public_id, peer.address),
         channels: attach.channels,
         starts: attach.starts,
         budget: gateway.page_budget(limit),
-        wait: wait.unwrap_or(gateway.config().timeouts.wait_s.duration()),
+        wait,
         known,
     })
 }
@@ -199,7 +214,7 @@ fn authorize(
     let user = attach.user.clone();
     let principal = gateway.auth.principal(credential.as_ref(), user)?;
     for channel in &attach.channels {
-        principal.may(Action::Subscribe, channel)?;
+        gateway.may_read(&principal, channel)?;
     }
     Ok(principal)
 }

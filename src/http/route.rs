@@ -10,7 +10,9 @@ use crate::bus::{ChannelName, Cursor, SessionId, Start, UserName};
 use crate::code::Code;
 use crate::peer::Entrance;
 use crate::problem::Problem;
-use crate::protocol::command::{HistoryRequest, Order, parse_key, parse_limit};
+use crate::protocol::command::{
+    HistoryRequest, Order, PresenceRequest, parse_key, parse_limit, parse_user_limit,
+};
 use crate::protocol::payload::BodyKind;
 use crate::transport::Transport;
 
@@ -29,6 +31,8 @@ pub enum Endpoint {
     Publish,
     /// A page of history.
     History,
+    /// Who is in a channel.
+    Presence,
     /// A ticket for a URL.
     Ticket,
     /// End the attachments of somebody.
@@ -68,6 +72,7 @@ impl Endpoint {
             "/v1/echo" => Self::Echo,
             "/v1/publish" => Self::Publish,
             "/v1/history" => Self::History,
+            "/v1/presence" => Self::Presence,
             "/v1/ticket" => Self::Ticket,
             "/v1/disconnect" => Self::Disconnect,
             "/v1/transports" => Self::Transports,
@@ -89,7 +94,7 @@ impl Endpoint {
             (Entrance::Admin, Self::History) => DELETE,
             (Entrance::Admin, _) => &[],
             (Entrance::Public, Self::Receive(Transport::WebSocket) | Self::Echo) => GET_CONNECT,
-            (Entrance::Public, Self::Receive(_)) => GET,
+            (Entrance::Public, Self::Receive(_) | Self::Presence) => GET,
             (Entrance::Public, Self::History) => GET_DELETE,
             (Entrance::Public, Self::Publish | Self::Ticket) => POST,
             (Entrance::Public, Self::Transports) => GET_HEAD,
@@ -246,6 +251,31 @@ pub fn history(
             .single("order")?
             .map_or(Ok(Order::default()), Order::parse)?,
         channel,
+    };
+    Ok((request, user(&query)?))
+}
+
+/// Reads a request for who is in a channel, with the name that the client chose.
+///
+/// # Errors
+/// As [`websocket`].
+pub fn presence(
+    parts: &Parts,
+    limits: RouteLimits,
+) -> Result<(PresenceRequest, Option<UserName>), Problem> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let name = query
+        .single("channel")?
+        .ok_or_else(|| Problem::bad_request("channel is missing: add ?channel=NAME"))?;
+    // What is no number is out of range, and gets the same answer.
+    let limit = query.single("limit")?.map(|text| {
+        let limit = is_digits(text).then(|| text.parse().ok()).flatten();
+        parse_user_limit(limit.unwrap_or(u64::MAX), limits.page_messages_max)
+    });
+    let request = PresenceRequest {
+        channel: ChannelName::parse(name)?,
+        after: query.single("after")?.map(UserName::parse).transpose()?,
+        limit: limit.transpose()?,
     };
     Ok((request, user(&query)?))
 }

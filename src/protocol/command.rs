@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::bus::name::KEY_BYTES_MAX;
-use crate::bus::{ChannelName, Cursor, Payload, Start};
+use crate::bus::{ChannelName, Cursor, Payload, Start, UserName};
 use crate::code::Code;
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -54,6 +54,8 @@ pub enum Command {
     },
     /// Read a page of history.
     History(HistoryRequest),
+    /// Say who is in a channel.
+    Presence(PresenceRequest),
     /// Go on with a new token.
     Refresh {
         /// The token.
@@ -74,6 +76,17 @@ pub struct HistoryRequest {
     pub start: Option<Start>,
     /// In which order.
     pub order: Order,
+}
+
+/// Of whom in a channel is to be told that they are there, over HTTP or WebSocket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PresenceRequest {
+    /// In which channel.
+    pub channel: ChannelName,
+    /// After which user; from the first on if absent.
+    pub after: Option<UserName>,
+    /// How many users, none for their number alone; the default if absent.
+    pub limit: Option<usize>,
 }
 
 /// The order of history.
@@ -128,6 +141,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     key: Option<Cow<'a, str>>,
     limit: Option<u64>,
+    #[serde(borrow)]
+    after: Option<Cow<'a, str>>,
     #[serde(borrow)]
     order: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -257,6 +272,14 @@ fn parse_fields(fields: &Fields, limits: CommandLimits) -> Result<Command, Probl
                 order,
             }))
         }
+        "presence" => Ok(Command::Presence(PresenceRequest {
+            channel: channel(fields)?,
+            after: fields.after.as_deref().map(UserName::parse).transpose()?,
+            limit: fields
+                .limit
+                .map(|limit| parse_user_limit(limit, limits.page_messages_max))
+                .transpose()?,
+        })),
         "ping" => Ok(Command::Ping),
         "refresh" => match fields.token.as_deref() {
             Some(token) => Ok(Command::Refresh {
@@ -264,12 +287,12 @@ fn parse_fields(fields: &Fields, limits: CommandLimits) -> Result<Command, Probl
             }),
             None => Err(Problem::bad_request("refresh needs a token")),
         },
-        "presence" | "send" => Err(Problem::new(
+        "send" => Err(Problem::new(
             Code::Unavailable,
             format!("{action} is not available in this version"),
         )),
         _ => Err(Problem::bad_request(
-            "this action is not known: use subscribe, unsubscribe, publish, history, refresh or ping",
+            "this action is not known: use subscribe, unsubscribe, publish, history, presence, refresh or ping",
         )),
     }
 }
@@ -330,6 +353,15 @@ pub fn parse_limit(limit: u64, max: usize) -> Result<usize, Problem> {
     fits.ok_or_else(|| Problem::bad_request(format!("limit is a whole number from 1 to {max}")))
 }
 
+/// Checks a `limit` on users who are shown, from a query or a command. None is a number, too.
+///
+/// # Errors
+/// `bad_request`.
+pub fn parse_user_limit(limit: u64, max: usize) -> Result<usize, Problem> {
+    let fits = usize::try_from(limit).ok().filter(|limit| *limit <= max);
+    fits.ok_or_else(|| Problem::bad_request(format!("limit is a whole number from 0 to {max}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,6 +402,14 @@ mod tests {
                 limit: Some(3),
                 start: None,
                 order: Order::Descending
+            }))
+        );
+        assert_eq!(
+            command(r#"{"action":"presence","channel":"room:1","after":"é","limit":0}"#),
+            Ok(Command::Presence(PresenceRequest {
+                channel: ChannelName::parse("room:1").unwrap(),
+                after: UserName::parse("é").ok(),
+                limit: Some(0),
             }))
         );
         assert_eq!(
@@ -451,7 +491,15 @@ mod tests {
                 r#"{"action":"send","to":"bob","data":1}"#,
                 Code::Unavailable,
             ),
-            (r#"{"action":"presence","channel":"a"}"#, Code::Unavailable),
+            (r#"{"action":"presence"}"#, Code::BadRequest),
+            (
+                r#"{"action":"presence","channel":"a","limit":1001}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"presence","channel":"a","after":""}"#,
+                Code::BadRequest,
+            ),
             (r#"{"action":"refresh"}"#, Code::BadRequest),
             (r#"{"action":"refresh","token":1}"#, Code::BadRequest),
         ];

@@ -166,8 +166,7 @@ impl Server {
         let permits = permits(limits.sockets_max);
         // Their own, so that a crowd does not lock administrators out.
         let admin_permits = self::permits(limits.admin_sockets_max);
-        // The accept loops, the sweeper, the heartbeat, the herald and the look at the files; every other task is a client's.
-        let own_tasks = listeners.len() + 3 + usize::from(tls.is_some());
+        let listeners_len = listeners.len();
         for listener in listeners {
             let permits = match listener.entrance {
                 Entrance::Public => &permits,
@@ -186,10 +185,13 @@ impl Server {
             Box::pin(sweep(Arc::clone(&gateway))),
             Box::pin(keep_alive(Arc::clone(&gateway))),
             Box::pin(wake(Arc::clone(&gateway))),
+            Box::pin(tell_presence(Arc::clone(&gateway))),
         ];
         if let Some(tls) = tls {
             tasks.push(Box::pin(watch_files(tls)));
         }
+        // With the accept loops; every other task is a client's.
+        let own_tasks = listeners_len + tasks.len();
         for task in tasks {
             let stop = stop_accepting.clone();
             gateway.spawn(async move { stop.run_until_cancelled(task).await.unwrap_or(()) });
@@ -255,6 +257,10 @@ async fn keep_alive(gateway: Arc<Gateway>) {
 
 async fn wake(gateway: Arc<Gateway>) {
     gateway.bus.wake().await;
+}
+
+async fn tell_presence(gateway: Arc<Gateway>) {
+    gateway.presence.run().await;
 }
 
 async fn watch_files(tls: Arc<Tls>) {

@@ -1,10 +1,14 @@
 //! Who is at the other end of a stream.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::attachments::Holder;
 use crate::auth::Principal;
 use crate::bus::{PublicId, SessionId};
+use crate::presence::{Guest, Presence, Visitor};
+
+use super::Transport;
 
 /// Who is at the other end of a stream.
 #[derive(Debug)]
@@ -32,10 +36,30 @@ impl Client {
         }
     }
 
+    /// As whom it is present in the channels it subscribes to; nobody without a name.
+    pub fn guest(&self, presence: &Arc<Presence>, transport: Transport) -> Option<Box<Guest>> {
+        let visitor = visitor(&self.principal, self.public_id, transport)?;
+        Some(Box::new(Guest::new(presence, visitor)))
+    }
+
     /// As whom it takes a place among the attachments.
     pub fn holder(&self) -> Holder {
         holder(&self.principal, Some(self.public_id), self.address)
     }
+}
+
+/// As whom somebody is present; nobody without a name.
+pub fn visitor(
+    principal: &Principal,
+    public_id: PublicId,
+    transport: Transport,
+) -> Option<Visitor> {
+    Some(Visitor {
+        user: principal.user.clone()?,
+        info: principal.info().cloned(),
+        public_id,
+        transport,
+    })
 }
 
 /// As whom somebody takes a place among the attachments.

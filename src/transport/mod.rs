@@ -5,7 +5,7 @@ pub mod poll;
 pub mod sse;
 pub mod websocket;
 
-pub use client::{Client, holder};
+pub use client::{Client, holder, visitor};
 use serde::{Deserialize, Serialize};
 
 /// A way to reach the gateway.

@@ -54,7 +54,7 @@ impl SseStream {
     /// A stream over several channels, which begins with `welcome`.
     ///
     /// # Errors
-    /// `unavailable` if the broker cannot be reached.
+    /// `unavailable` if the broker cannot be reached, `overloaded` if too many clients are present.
     pub async fn open(
         gateway: &Arc<Gateway>,
         client: &Client,
@@ -63,7 +63,9 @@ impl SseStream {
         starts: Vec<Start>,
     ) -> Result<Self, Problem> {
         let signal = Arc::clone(attachment.signal());
-        let session = Session::open(gateway.bus.clone(), signal, &channels, &starts).await?;
+        let session = Session::new(gateway.bus.clone(), signal);
+        let guest = client.guest(&gateway.presence, Transport::Sse);
+        let session = session.join_all(guest, &channels, &starts).await?;
         let prefix = CursorPrefix::new(&channels);
         let positions: Vec<Position> = session.readers().map(|reader| reader.position).collect();
         let named: Vec<_> = channels.iter().zip(positions.iter().copied()).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::attachments::Attachment;
 use crate::auth::{Action, Credential};
 use crate::broker::PublishError;
-use crate::bus::{ChannelName, Draft, Payload, Position, Start};
+use crate::bus::{ChannelName, Draft, Payload, Start};
 use crate::code::{Code, End};
 use crate::gateway::Gateway;
 use crate::history;
@@ -79,7 +79,7 @@ pub fn begin(
 fn count(gateway: &Gateway, client: &mut Client, command: Command) -> Result<Command, Problem> {
     let is_paid = match &command {
         Command::Subscribe { .. } => std::mem::take(&mut client.subscribe_is_paid),
-        Command::History(_) | Command::Refresh { .. } => false,
+        Command::History(_) | Command::Presence(_) | Command::Refresh { .. } => false,
         Command::Publish { .. } | Command::Unsubscribe { .. } | Command::Ping => true,
     };
     if !is_paid {
@@ -96,13 +96,22 @@ pub fn refuse_binary(gateway: &Gateway) -> Vec<u8> {
     refuse(gateway, None, &problem)
 }
 
-/// The answer to `subscribe`, once the subscription is part of the session.
-pub fn subscribed(reference: Option<Ref>, channel: &ChannelName, position: Position) -> Vec<u8> {
-    Event::Subscribed {
-        reference,
-        at: ChannelPosition::new(channel, &position),
+/// Makes a subscription part of the session: the answer to `subscribe`.
+pub fn take_in(
+    gateway: &Gateway,
+    session: &mut Session,
+    reference: Option<Ref>,
+    channel: &ChannelName,
+    joined: Joined,
+) -> Vec<u8> {
+    match session.add(joined) {
+        Ok(position) => Event::Subscribed {
+            reference,
+            at: ChannelPosition::new(channel, &position),
+        }
+        .to_json(),
+        Err(full) => refuse(gateway, reference, &Problem::from(full).about(channel)),
     }
-    .to_json()
 }
 
 fn run(
@@ -141,8 +150,8 @@ fn run(
             key,
         } => publish(gateway, client, reference, channel, payload, key),
         Command::History(request) => {
-            client.principal.may(Action::Subscribe, &request.channel)?;
-            let first_members = history_members(reference.as_ref());
+            gateway.may_read(&client.principal, &request.channel)?;
+            let first_members = first_members("history", reference.as_ref());
             let page = history::read(
                 &gateway.bus,
                 &request,
@@ -153,6 +162,12 @@ fn run(
                 .iter()
                 .for_each(|gap| gateway.metrics.count_gap(gap.lost.reason));
             Ok(answer(page.json.all()))
+        }
+        Command::Presence(request) => {
+            let first_members = first_members("presence", reference.as_ref());
+            gateway
+                .show_presence(&client.principal, &request, &first_members)
+                .map(answer)
         }
         // It changes who the client is, and is done by `refresh`.
         Command::Refresh { .. } => Err(Problem::bad_request("refresh stands for itself")),
@@ -221,6 +236,7 @@ fn refresh(
         return Err(problem);
     }
     client.principal = principal;
+    session.show_info(client.principal.info());
     let expires_in_s = client.principal.expires_in_s();
     let refreshed = Event::Refreshed {
         reference,
@@ -256,7 +272,7 @@ fn subscribe(
     channel: ChannelName,
     start: Start,
 ) -> Result<Step, Problem> {
-    client.principal.may(Action::Subscribe, &channel)?;
+    gateway.may_read(&client.principal, &channel)?;
     if session.is_subscribed(&channel) {
         return Err(
             Problem::bad_request("you are subscribed to this channel already").about(&channel),
@@ -336,11 +352,11 @@ fn answer(json: Vec<u8>) -> Step {
     Step::Done(Done::Answer(json))
 }
 
-/// The members that a page of history begins with over WebSocket.
-fn history_members(reference: Option<&Ref>) -> String {
+/// The members that the answer to a command begins with where the rest is printed elsewhere.
+fn first_members(kind: &str, reference: Option<&Ref>) -> String {
     let reference = reference.and_then(|reference| serde_json::to_string(reference).ok());
     match reference {
-        Some(reference) => format!(r#""type":"history","ref":{reference},"#),
-        None => r#""type":"history","#.to_owned(),
+        Some(reference) => format!(r#""type":"{kind}","ref":{reference},"#),
+        None => format!(r#""type":"{kind}","#),
     }
 }

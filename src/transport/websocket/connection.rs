@@ -19,6 +19,8 @@ use crate::protocol::event;
 use crate::session::Session;
 use crate::transport::{Client, Transport};
 
+/// A client that closes with this does not come back (RFC 6455, section 7.4.1).
+const NORMAL: u16 = 1000;
 /// The most messages that are queued at once.
 const BATCH_MESSAGES: usize = 256;
 
@@ -69,7 +71,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             starts,
         } = opening;
         let signal = Arc::clone(attachment.signal());
-        let session = match Session::open(gateway.bus.clone(), signal, &channels, &starts).await {
+        let session = Session::new(gateway.bus.clone(), signal);
+        let guest = client.guest(&gateway.presence, Transport::WebSocket);
+        let session = match session.join_all(guest, &channels, &starts).await {
             Ok(session) => session,
             Err(failure) => {
                 let end = End::from(crate::problem::Problem::from(failure));
@@ -234,9 +238,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Done::Refreshed(told) => told.iter().for_each(|json| self.socket.push_json(json)),
             Done::Joined(reference, channel, joined) => {
                 // The answer is queued before the session reads again, so it comes before the channel's messages.
-                let position = self.session.add(joined);
-                self.socket
-                    .push_json(&commands::subscribed(reference, &channel, position));
+                let session = &mut self.session;
+                let answer = commands::take_in(&self.gateway, session, reference, &channel, joined);
+                self.socket.push_json(&answer);
             }
         }
     }
@@ -280,7 +284,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn end(&mut self, way: Way) {
         // The channels are left at once; a client that does not answer the close frame must not keep them.
-        self.session.leave();
+        match way {
+            Way::Gone(Gone::Closed(Some(NORMAL))) => self.session.quit(),
+            _ => self.session.leave(),
+        }
         match way {
             Way::Told(end) => {
                 self.attachment.ended(end.code);
@@ -288,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Way::Gone(gone) => {
                 self.attachment.ended(match gone {
-                    Gone::Closed | Gone::Broken => Code::Normal,
+                    Gone::Closed(_) | Gone::Broken => Code::Normal,
                     Gone::Misbehaved(_) => Code::BadRequest,
                     Gone::TooLarge => Code::TooLarge,
                     Gone::Stalled => Code::Slow,

@@ -46,8 +46,8 @@ pub enum Incoming {
 /// How a socket came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
-    /// The client closed; our reply is queued.
-    Closed,
+    /// The client closed, with its code if it gave one; our reply is queued.
+    Closed(Option<u16>),
     /// The client broke the protocol: the close code it is told (RFC 6455, section 7.4.1).
     Misbehaved(u16),
     /// A message was over its limit.
@@ -208,7 +208,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .map(|next| match next {
                 Some(Ok(Message::Text(text))) => Ok(Incoming::Text(text)),
                 Some(Ok(Message::Binary(bytes))) => Ok(Incoming::Binary(bytes)),
-                Some(Ok(Message::Close(_))) => Err(Gone::Closed),
+                Some(Ok(Message::Close(frame))) => {
+                    Err(Gone::Closed(frame.map(|frame| frame.code.into())))
+                }
                 Some(Ok(_)) => Ok(Incoming::Control),
                 Some(Err(error)) => Err(self
                     .stream
@@ -241,7 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub async fn finish(&mut self, gone: Gone) {
         match gone {
             Gone::Broken => {}
-            Gone::Closed => {
+            Gone::Closed(_) => {
                 // tungstenite holds its reply back until it is flushed.
                 let flushed = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await;
                 tracing::trace!(?flushed, "the client closed");
@@ -325,7 +327,7 @@ fn broken(error: &io::Error) -> Gone {
 
 fn gone(error: &Error) -> Gone {
     match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => Gone::Closed,
+        Error::ConnectionClosed | Error::AlreadyClosed => Gone::Closed(None),
         Error::Capacity(CapacityError::MessageTooLong { .. }) => Gone::TooLarge,
         Error::Utf8(_) => Gone::Misbehaved(1007),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Gone::Broken,

@@ -132,7 +132,7 @@ impl Reader {
         let held = self.trail.positions.get(channel);
         let start = held.map_or(Start::Earliest, |position| Start::After(*position));
         let joined = self.session.join(channel, start).await.unwrap();
-        let position = self.session.add(joined);
+        let position = self.session.add(joined).expect("nobody is present");
         self.trail.positions.insert(channel.clone(), position);
     }
 

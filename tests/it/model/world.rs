@@ -399,7 +399,7 @@ impl World {
             return;
         }
         let joined = attached.session.join(&name, start).await.unwrap();
-        let position = attached.session.add(joined);
+        let position = attached.session.add(joined).expect("nobody is present");
         assert_eq!(position, self.naive.attach(&name, start), "{name}");
         me.held.insert(name, position);
         attached.assert_woken();
