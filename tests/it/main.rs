@@ -22,6 +22,7 @@ mod leaving;
 mod limits;
 mod model;
 mod pages;
+mod presence;
 mod publishing;
 mod purge;
 mod refusals;
