@@ -342,3 +342,24 @@ fn nothing_secret_is_in_the_debug_output() {
     }
     assert!(!text.contains("171, 171"), "the hash of an API key: {text}");
 }
+
+#[test]
+fn info_is_bounded_in_bytes_and_in_depth() {
+    let auth = with_secret(|_| ());
+    let fits = |info: &Value| {
+        present(&auth, &signed(&json!({"exp": soon(), "info": info})))
+            .map_err(|problem| problem.code)
+    };
+    let nested = |depth| (0..depth).fold(json!(1), |inside, _| json!([inside]));
+    for (fitting, not) in [
+        (json!("x".repeat(1022)), json!("x".repeat(1023))),
+        (nested(32), nested(33)),
+    ] {
+        let principal = fits(&fitting).unwrap();
+        assert_eq!(
+            principal.info().map(|info| &**info),
+            Some(&*fitting.to_string())
+        );
+        assert_eq!(fits(&not).err(), Some(Code::Unauthorized));
+    }
+}

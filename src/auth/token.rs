@@ -21,6 +21,8 @@ const TOKEN_BYTES_MAX: usize = 16 * 1024;
 const PATTERNS_MAX: usize = 256;
 /// The largest `info`, as JSON.
 const INFO_BYTES_MAX: usize = 1024;
+/// The deepest nesting of `info`. Presence puts it inside of other lists, and stock parsers stop at 128 levels.
+const INFO_DEPTH_MAX: usize = 32;
 /// The longest `jti`.
 const TOKEN_ID_BYTES_MAX: usize = 128;
 
@@ -253,7 +255,21 @@ fn info(claims: &Claims) -> Result<Option<Arc<str>>, Problem> {
         let message = format!("the claim info has at most {INFO_BYTES_MAX} bytes");
         return Err(unauthorized(message));
     }
+    if depth(info) > INFO_DEPTH_MAX {
+        let message = format!("the claim info is nested at most {INFO_DEPTH_MAX} levels deep");
+        return Err(unauthorized(message));
+    }
     Ok(Some(json.into()))
+}
+
+/// How many lists and objects stand in each other. What was parsed is never so deep that this could not be asked.
+fn depth(value: &Value) -> usize {
+    let inside = match value {
+        Value::Array(list) => list.iter().map(depth).max(),
+        Value::Object(map) => map.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + inside.unwrap_or(0)
 }
 
 fn token_id(claims: &Claims) -> Result<Option<Arc<str>>, Problem> {

@@ -258,3 +258,6 @@ impl Rooms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -595,22 +595,3 @@ async fn asking_costs_a_request() {
     assert_eq!(ann.ask(presence).await["code"], "rate_limited");
     assert_eq!(gateway.get("/v1/presence?channel=room:1").await.status, 429);
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_cannot_be_told_is_told_later() {
-    let gateway = Gateway::with(|config| config.history.channels_max = 1).await;
-    let (hog, _) = Ws::welcomed(gateway.address, "/v1/ws?channel=hog").await;
-    lease(&gateway, "ann");
-    let refused = gateway.publish_raw("presence:other", b"1", &[]).await;
-    assert_eq!(refused.status, 403);
-    tokio::task::yield_now().await;
-    assert_eq!(ask(&gateway, "").await["count"], 1);
-    hog.close().await;
-    until("the arrival to be told", async || {
-        let page = gateway
-            .poll("channel=presence:room:1&cursor=earliest")
-            .await;
-        page["messages"][0]["data"]["joined"] == json!([{"user": "ann"}])
-    })
-    .await;
-}
