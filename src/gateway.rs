@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::attachments::{Attachments, Whom};
 use crate::auth::{Action, Auth, KeyError, Principal};
 use crate::broker::{Broker, Memory};
-use crate::bus::{Bounds, Budget, Bus, ChannelName, Store};
+use crate::bus::{Bounds, Budget, Bus, ChannelName, Draft, PublishError, Store, UserName};
 use crate::code::{Code, End};
 use crate::config::Config;
 use crate::limits::Limits;
@@ -137,6 +137,38 @@ impl Gateway {
         };
         let page = self.presence.page(&request.channel, window)?;
         Ok(page.print(first_members, budget.bytes))
+    }
+
+    /// Sends a message to a user's inbox. Nothing that is returned tells whether anybody has that name. Not cancel safe: a
+    /// message that is dropped may have been sent.
+    ///
+    /// # Errors
+    /// As [`Bus::publish`].
+    pub async fn send(&self, to: &UserName, draft: &Draft) -> Result<(), PublishError> {
+        let keeps_unknown = self.config().inbox.unknown_users;
+        self.bus.send(to, draft, keeps_unknown).await
+    }
+
+    /// Takes note of who reads their inbox, where that makes a difference.
+    ///
+    /// # Errors
+    /// [`PublishError::Full`].
+    pub fn meet<'a>(
+        &self,
+        user: Option<&UserName>,
+        channels: impl IntoIterator<Item = &'a ChannelName>,
+    ) -> Result<(), PublishError> {
+        let mut channels = channels.into_iter();
+        let (Some(user), Some(inbox)) = (user, channels.find(|channel| channel.is_inbox())) else {
+            return Ok(());
+        };
+        // An administrator who reads the inbox of somebody else does not make them known.
+        let own = ChannelName::inbox(user);
+        let is_own = *inbox == own || channels.any(|channel| *channel == own);
+        if is_own && !self.config().inbox.unknown_users {
+            self.bus.see(&own)?;
+        }
+        Ok(())
     }
 
     /// Says to who asks that it goes down; clients are served as before.

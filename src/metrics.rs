@@ -18,9 +18,9 @@ pub struct Metrics {
     gaps: [Counter; 3],
     errors: Family<CodeLabel, Counter>,
     endings: Family<EndLabel, Counter>,
-    /// Messages published over HTTP.
+    /// Messages published or sent over HTTP.
     pub published_http: Counter,
-    /// Messages published over WebSocket.
+    /// Messages published or sent over WebSocket.
     pub published_websocket: Counter,
     /// TCP connections that are open.
     pub sockets: Gauge,
@@ -100,7 +100,7 @@ impl Default for Metrics {
         let published = Family::<ViaLabel, Counter>::default();
         registry.register(
             "published",
-            "Messages published, by the way they came in",
+            "Messages published or sent, by the way they came in",
             published.clone(),
         );
         let gauge = |registry: &mut Registry, name: &str, help: &str| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use everyway::bus::Payload;
+use everyway::bus::{Payload, UserName};
 use everyway::code::Code;
 use everyway::protocol::command::{self, Command, CommandLimits, HistoryRequest, PresenceRequest};
 use everyway::protocol::event::Ref;
@@ -29,12 +29,13 @@ pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let request = command::parse(text, LIMITS);
+    let bob = UserName::parse("bob").ok();
+    let request = command::parse(text, LIMITS, bob.as_ref());
     if let Some(Ref::Text(reference)) = &request.reference {
         assert!(reference.len() <= 64, "{reference:?}");
     }
     match request.command {
-        Ok(Command::Publish { payload, key, .. }) => {
+        Ok(Command::Publish { payload, key, .. } | Command::Send { payload, key, .. }) => {
             check_key(key.as_deref());
             check_payload(text, &payload);
         }

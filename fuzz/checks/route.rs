@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everyway::bus::{ChannelName, Start};
+use everyway::bus::{ChannelName, Start, UserName};
 use everyway::code::Code;
 use everyway::http::route::{self, Attach, Endpoint, RouteLimits};
 use everyway::peer::Entrance;
@@ -35,6 +35,7 @@ pub fn check(data: &[u8]) {
     }
     check_poll(&parts);
     check_publish(&parts);
+    check_send(&parts);
     check_history(&parts);
     check_lists(&parts);
 }
@@ -64,8 +65,13 @@ fn accept<T>(read: Result<T, Problem>) -> Option<T> {
 }
 
 fn check_attach(parts: &Parts, attach: &Attach, channels_min: usize) {
-    check_channels(&attach.channels, channels_min);
-    check_starts(&attach.starts, &attach.channels);
+    assert!((channels_min..=LIMITS.channels_max).contains(&attach.channels.len()));
+    let bob = UserName::parse("bob").ok();
+    if let Some(reading) = accept(attach.reading(bob.as_ref())) {
+        check_channels(&reading.channels, channels_min);
+        check_starts(&reading.starts, &reading.channels);
+    }
+    let _ = accept(attach.reading(None));
     assert_single(parts, &["cursor", "session", "user"]);
 }
 
@@ -87,9 +93,6 @@ fn check_poll(parts: &Parts) {
     check_attach(parts, &poll.attach, 1);
     check_limit(poll.limit);
     assert!(poll.wait.is_none_or(|wait| wait <= LIMITS.wait_max));
-    if let Some(known) = &poll.known {
-        check_starts(known, &poll.attach.channels);
-    }
     assert_single(parts, &["limit", "wait"]);
 }
 
@@ -109,9 +112,19 @@ fn check_publish(parts: &Parts) {
     assert_single(parts, &["user"]);
 }
 
+fn check_send(parts: &Parts) {
+    if let Some(send) = accept(route::send(parts)) {
+        let inbox = ChannelName::inbox(&send.to);
+        assert_eq!(ChannelName::parse(inbox.as_str()), Ok(inbox));
+        assert_single(parts, &["to", "user", "from"]);
+    }
+}
+
 fn check_history(parts: &Parts) {
-    if let Some((request, _)) = accept(route::history(parts, LIMITS)) {
-        check_limit(request.limit);
+    if let Some(history) = accept(route::history(parts, LIMITS)) {
+        if let Some(request) = accept(history.reading(None)) {
+            check_limit(request.limit);
+        }
         assert_single(parts, &["channel", "cursor", "limit", "order", "user"]);
     }
 }
@@ -119,7 +132,7 @@ fn check_history(parts: &Parts) {
 fn check_lists(parts: &Parts) {
     if let Some(list) = accept(route::admin::channel_list(parts)) {
         check_limit(Some(list.limit));
-        assert!(list.prefix.len() <= 200 && list.after.is_none_or(|after| after.len() <= 200));
+        assert!(list.prefix.len() <= 400 && list.after.is_none_or(|after| after.len() <= 400));
         assert_single(parts, &["prefix", "limit", "after"]);
     }
     if let Some(list) = accept(route::admin::session_list(parts)) {

@@ -89,6 +89,8 @@ pub struct Log {
     /// What `entries` cost to keep.
     bytes: usize,
     keys: Keys,
+    /// True if it is to be missed, even without a publication.
+    seen: bool,
 }
 
 /// What a purge took out of a log.
@@ -120,6 +122,7 @@ impl Log {
             entries: VecDeque::new(),
             bytes: 0,
             keys: Keys::default(),
+            seen: false,
         }
     }
 
@@ -138,9 +141,14 @@ impl Log {
         self.bytes + self.keys.kept_bytes()
     }
 
-    /// True if nobody would miss it: no offset was ever given out.
+    /// True if nobody would miss it: no offset was ever given out, and it was not noted as seen.
     pub fn is_pristine(&self) -> bool {
-        self.head == 0
+        self.head == 0 && !self.seen
+    }
+
+    /// Notes that it is to be missed.
+    pub fn see(&mut self) {
+        self.seen = true;
     }
 
     /// What an append of this draft would return without appending, if its key is known.

@@ -74,6 +74,45 @@ impl Bus {
         self.broker.publish(channel, draft).await
     }
 
+    /// Sends to a user's inbox. Where the messages of users who were never seen are not kept, a message for one of them is
+    /// dropped, and only its key is remembered: whoever sends meets the same answers.
+    ///
+    /// # Errors
+    /// As [`Bus::publish`].
+    pub async fn send(
+        &self,
+        to: &UserName,
+        draft: &Draft,
+        keeps_unknown: bool,
+    ) -> Result<(), PublishError> {
+        let inbox = ChannelName::inbox(to);
+        if keeps_unknown || self.store.find(&inbox).is_ok() {
+            self.broker.publish(&inbox, draft).await?;
+            return Ok(());
+        }
+        let Some(key) = &draft.key else {
+            return Ok(());
+        };
+        let nobody = ChannelName::nobodys_inbox();
+        let forgotten = Draft {
+            from: None,
+            payload: Payload::Json("null".into()),
+            // A key's own text holds no line feed.
+            key: Some(key.of(to)),
+        };
+        self.broker.publish(&nobody, &forgotten).await?;
+        self.broker.purge(&nobody).await?;
+        Ok(())
+    }
+
+    /// Takes note of an inbox that is read by its user, who is known for as long as a channel is from its last use.
+    ///
+    /// # Errors
+    /// [`PublishError::Full`].
+    pub fn see(&self, inbox: &ChannelName) -> Result<(), PublishError> {
+        Ok(self.store.see(inbox)?)
+    }
+
     /// Has each channel keep so much from now on.
     pub fn keep(&self, retentions: Retentions) {
         self.store.keep(retentions);

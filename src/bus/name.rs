@@ -14,6 +14,8 @@ use super::inbox;
 pub const CHANNEL_NAME_BYTES_MAX: usize = 200;
 /// The longest user name, in bytes.
 pub const USER_NAME_BYTES_MAX: usize = 128;
+/// The longest name of an inbox, in bytes: each byte of a user's name takes three at most.
+pub const INBOX_NAME_BYTES_MAX: usize = 1 + 3 * USER_NAME_BYTES_MAX;
 /// The length of a session id, in bytes: long enough not to be guessed, short enough for a URL.
 pub const SESSION_ID_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 /// The longest `Idempotency-Key`, in bytes.
@@ -97,6 +99,11 @@ impl ChannelName {
     /// The inbox of a user.
     pub fn inbox(user: &UserName) -> Self {
         Self(format!("{INBOX}{}", inbox::escape(user.as_str())).into())
+    }
+
+    /// Where messages for users go that are not kept. No reader can ask for it.
+    pub(super) fn nobodys_inbox() -> Self {
+        Self(INBOX.to_string().into())
     }
 
     /// The name as text. It never needs escaping in JSON, in a URL's query or in a header.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::name::ChannelName;
+use super::name::{ChannelName, UserName};
 
 /// What a publisher wants to say, checked and ready to be given an offset.
 #[derive(Debug, Clone)]
@@ -50,6 +50,16 @@ pub struct Key {
     pub id: Arc<str>,
     /// SHA-256 of the payload.
     pub digest: [u8; 32],
+}
+
+impl Key {
+    /// The same key, for one of many users whose messages go the same way.
+    pub(super) fn of(&self, user: &UserName) -> Self {
+        Self {
+            id: format!("{}\n{}", self.id, user.as_str()).into(),
+            digest: self.digest,
+        }
+    }
 }
 
 /// A message with its place in the channel.

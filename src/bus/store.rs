@@ -222,6 +222,33 @@ impl Store {
         }
     }
 
+    /// Gives a channel state, so that it is found for as long as one is kept from its last use.
+    ///
+    /// # Errors
+    /// [`Full`] if there are too many channels and none can go.
+    pub fn see(&self, name: &ChannelName) -> Result<(), Full> {
+        loop {
+            let channel = self.find_or_make(name);
+            let Ok(mut log) = channel.log_to_append() else {
+                continue;
+            };
+            if log.is_pristine() {
+                if self.with_state.load(Ordering::Relaxed) >= self.bounds.channels_max {
+                    drop(log);
+                    if let Err(full) = self.forget_idle() {
+                        self.tidy(&channel);
+                        return Err(full);
+                    }
+                    continue;
+                }
+                log.see();
+                self.with_state.fetch_add(1, Ordering::Relaxed);
+            }
+            channel.touch(self.now_ms());
+            return Ok(());
+        }
+    }
+
     /// Drops all messages of a channel, and says where its head is and how many there were. Nobody is woken: who stands at
     /// the head missed nothing, and who does not will find the gap at its next look.
     pub fn purge(&self, name: &ChannelName) -> (Position, usize) {

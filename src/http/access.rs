@@ -16,7 +16,7 @@ use super::query::Query;
 use super::{credentials, error, publish};
 use crate::attachments::Whom;
 use crate::auth::Revoked;
-use crate::bus::{ChannelName, UserName};
+use crate::bus::{UserName, Wanted};
 use crate::code::{Code, End};
 use crate::gateway::Gateway;
 use crate::peer::{Entrance, Peer};
@@ -58,7 +58,7 @@ async fn issue(gateway: &Gateway, parts: &Parts, body: &mut Incoming) -> Result<
         return Err(Problem::bad_request(message));
     }
     let channels = wanted.channels.iter();
-    let channels = channels.map(|name| ChannelName::parse(name));
+    let channels = channels.map(|name| Wanted::parse(name)?.of(principal.user.as_ref()));
     let channels = channels.collect::<Result<_, _>>()?;
     let (ticket, life) = gateway.auth.issue_ticket(&principal, channels)?;
     // Rounded down, so that nobody comes too late.

@@ -15,6 +15,7 @@ mod query;
 mod receive;
 mod request_id;
 pub mod route;
+mod send;
 mod standing;
 
 use std::pin::Pin;
@@ -150,6 +151,11 @@ fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) ->
             let publishing = async move { publish::publish(&gateway, peer, parts, body).await };
             return Handled::Later(Box::pin(publishing.in_current_span()));
         }
+        Endpoint::Send => {
+            let gateway = Arc::clone(gateway);
+            let sending = async move { send::send(&gateway, peer, parts, body).await };
+            return Handled::Later(Box::pin(sending.in_current_span()));
+        }
         Endpoint::Ticket => {
             let gateway = Arc::clone(gateway);
             let issuing = async move { access::ticket(&gateway, parts, body).await };
@@ -216,10 +222,12 @@ fn nothing_here(entrance: Entrance) -> Problem {
 
 fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
     let page = || {
-        let (request, user) = route::history(parts, route_limits(gateway))?;
-        let credential = credentials::read(parts)?;
+        let mut asked = route::history(parts, route_limits(gateway))?;
+        let (credential, user) = (credentials::read(parts)?, asked.user.take());
         let principal = gateway.auth.principal(credential.as_ref(), user)?;
+        let request = asked.reading(principal.user.as_ref())?;
         gateway.may_read(&principal, &request.channel)?;
+        gateway.meet(principal.user.as_ref(), [&request.channel])?;
         Ok(history::read(
             &gateway.bus,
             &request,

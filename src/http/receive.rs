@@ -23,7 +23,7 @@ use crate::transport::{Client, Transport, holder, visitor};
 
 use super::Handled;
 use super::body::{Body, SentAway};
-use super::route::{Attach, Poll};
+use super::route::{Attach, Poll, Reading};
 use super::{credentials, error, etag, page_response, route, route_limits};
 
 /// Tells a proxy not to hold an event stream back.
@@ -80,28 +80,26 @@ fn upgrade(
 fn open_websocket(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Result<Opening, Problem> {
     let attach = route::websocket(parts, route_limits(gateway))?;
     let credential = credentials::read_websocket(parts)?;
-    let principal = authorize(gateway, credential, &attach)?;
+    let (principal, reading) = authorize(gateway, credential, &attach)?;
     let client = Client::new(principal, peer.address, attach.session);
     let attachment = enter(gateway, Transport::WebSocket, &client)?;
     Ok(Opening {
         client,
         attachment,
-        channels: attach.channels,
-        starts: attach.starts,
+        channels: reading.channels,
+        starts: reading.starts,
     })
 }
 
 /// `GET /v1/sse`.
 pub fn sse(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
-    let (client, attachment, attach) = match open_sse(gateway, peer, parts) {
+    let (client, attachment, reading) = match open_sse(gateway, peer, parts) {
         Ok(opened) => opened,
         Err(problem) => return Handled::Now(refuse_stream(gateway, problem)),
     };
     let gateway = Arc::clone(gateway);
     Handled::Later(Box::pin(async move {
-        let Attach {
-            channels, starts, ..
-        } = attach;
+        let Reading { channels, starts } = reading;
         match SseStream::open(&gateway, &client, attachment, channels, starts).await {
             Ok(stream) => event_stream(Body::Sse(Box::new(stream))),
             Err(problem) => refuse_stream(&gateway, problem),
@@ -125,12 +123,12 @@ fn open_sse(
     gateway: &Arc<Gateway>,
     peer: Peer,
     parts: &Parts,
-) -> Result<(Client, Attachment, Attach), Problem> {
-    let mut attach = route::sse(parts, route_limits(gateway))?;
-    let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
-    let client = Client::new(principal, peer.address, attach.session.take());
+) -> Result<(Client, Attachment, Reading), Problem> {
+    let attach = route::sse(parts, route_limits(gateway))?;
+    let (principal, reading) = authorize(gateway, credentials::read(parts)?, &attach)?;
+    let client = Client::new(principal, peer.address, attach.session);
     let attachment = enter(gateway, Transport::Sse, &client)?;
-    Ok((client, attachment, attach))
+    Ok((client, attachment, reading))
 }
 
 /// Takes a place. What an administrator revoked between the look at the credentials and this is seen here; what is revoked
@@ -185,7 +183,8 @@ fn open_poll(
         wait,
         known,
     } = route::poll(parts, route_limits(gateway))?;
-    let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
+    let (principal, reading) = authorize(gateway, credentials::read(parts)?, &attach)?;
+    let known = known.and_then(|cursor| cursor.resolve(&reading.channels).ok());
     let session = attach.session.as_ref();
     let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));
     let wait = match transport {
@@ -193,12 +192,12 @@ fn open_poll(
         _ => Duration::ZERO,
     };
     if let Some(visitor) = public_id.and_then(|id| visitor(&principal, id, transport)) {
-        gateway.presence.lease(&attach.channels, &visitor, wait)?;
+        gateway.presence.lease(&reading.channels, &visitor, wait)?;
     }
     Ok(poll::Request {
         holder: holder(&principal, public_id, peer.address),
-        channels: attach.channels,
-        starts: attach.starts,
+        channels: reading.channels,
+        starts: reading.starts,
         budget: gateway.page_budget(limit),
         wait,
         known,
@@ -210,13 +209,15 @@ fn authorize(
     gateway: &Gateway,
     credential: Option<Credential>,
     attach: &Attach,
-) -> Result<Principal, Problem> {
+) -> Result<(Principal, Reading), Problem> {
     let user = attach.user.clone();
     let principal = gateway.auth.principal(credential.as_ref(), user)?;
-    for channel in &attach.channels {
+    let reading = attach.reading(principal.user.as_ref())?;
+    for channel in &reading.channels {
         gateway.may_read(&principal, channel)?;
     }
-    Ok(principal)
+    gateway.meet(principal.user.as_ref(), &reading.channels)?;
+    Ok((principal, reading))
 }
 
 fn answer(answer: Result<Answer, Problem>) -> Response<Body> {

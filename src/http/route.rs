@@ -6,7 +6,7 @@ use http::header::{IF_NONE_MATCH, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use crate::bus::{ChannelName, Cursor, SessionId, Start, UserName};
+use crate::bus::{ChannelName, Cursor, NameError, SessionId, Start, UserName, Wanted};
 use crate::code::Code;
 use crate::peer::Entrance;
 use crate::problem::Problem;
@@ -29,6 +29,8 @@ pub enum Endpoint {
     Echo,
     /// Publish a message.
     Publish,
+    /// Send a message to a user.
+    Send,
     /// A page of history.
     History,
     /// Who is in a channel.
@@ -51,6 +53,7 @@ pub enum Endpoint {
     AdminSessions,
 }
 
+const NO_CHANNEL: &str = "channel is missing: add ?channel=NAME";
 const GET: &[Method] = &[Method::GET, Method::OPTIONS];
 /// A WebSocket begins with GET over HTTP/1.1 and with CONNECT over HTTP/2.
 const GET_CONNECT: &[Method] = &[Method::GET, Method::CONNECT, Method::OPTIONS];
@@ -71,6 +74,7 @@ impl Endpoint {
         Some(match path {
             "/v1/echo" => Self::Echo,
             "/v1/publish" => Self::Publish,
+            "/v1/send" => Self::Send,
             "/v1/history" => Self::History,
             "/v1/presence" => Self::Presence,
             "/v1/ticket" => Self::Ticket,
@@ -96,7 +100,7 @@ impl Endpoint {
             (Entrance::Public, Self::Receive(Transport::WebSocket) | Self::Echo) => GET_CONNECT,
             (Entrance::Public, Self::Receive(_) | Self::Presence) => GET,
             (Entrance::Public, Self::History) => GET_DELETE,
-            (Entrance::Public, Self::Publish | Self::Ticket) => POST,
+            (Entrance::Public, Self::Publish | Self::Send | Self::Ticket) => POST,
             (Entrance::Public, Self::Transports) => GET_HEAD,
         }
     }
@@ -116,14 +120,37 @@ pub struct RouteLimits {
 /// What all receiving requests say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attach {
-    /// The channels, none twice.
-    pub channels: Vec<ChannelName>,
-    /// Where to start in each of them.
-    pub starts: Vec<Start>,
+    /// The channels.
+    pub channels: Vec<Wanted>,
+    /// Where to start in them.
+    pub cursor: Cursor,
     /// The session's secret id, if the client brought one.
     pub session: Option<SessionId>,
     /// The name that the client chose.
     pub user: Option<UserName>,
+}
+
+/// What is read, once it is known by whom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The channels, none twice.
+    pub channels: Vec<ChannelName>,
+    /// Where to start in each of them.
+    pub starts: Vec<Start>,
+}
+
+impl Attach {
+    /// What is read if it is asked for by somebody with this name.
+    ///
+    /// # Errors
+    /// `bad_request` for a channel that is named twice or an inbox of nobody, `bad_cursor` for a cursor of other channels.
+    pub fn reading(&self, user: Option<&UserName>) -> Result<Reading, Problem> {
+        let channels = self.channels.iter().map(|wanted| wanted.clone().of(user));
+        let channels: Vec<ChannelName> = channels.collect::<Result<_, _>>()?;
+        check_distinct(&channels)?;
+        let starts = self.cursor.resolve(&channels)?;
+        Ok(Reading { channels, starts })
+    }
 }
 
 /// What a poll says besides.
@@ -135,8 +162,8 @@ pub struct Poll {
     pub limit: Option<usize>,
     /// How long to wait; the default if absent. Short polls ignore it.
     pub wait: Option<Duration>,
-    /// The starts that `If-None-Match` stands for, if it is a cursor.
-    pub known: Option<Vec<Start>>,
+    /// What `If-None-Match` stands for, if it is a cursor.
+    pub known: Option<Cursor>,
 }
 
 /// What a publishing request says besides its body.
@@ -154,15 +181,30 @@ pub struct Publish {
     pub kind: BodyKind,
 }
 
+/// What a sending request says besides its body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Send {
+    /// To whom.
+    pub to: UserName,
+    /// The name that the client chose.
+    pub user: Option<UserName>,
+    /// The name to send under; for API keys that may choose it.
+    pub from: Option<UserName>,
+    /// The idempotency key.
+    pub key: Option<String>,
+    /// What kind of body follows.
+    pub kind: BodyKind,
+}
+
 /// Reads the request of a WebSocket, which may begin without channels.
 ///
 /// # Errors
 /// `bad_request`, `bad_cursor` or `forbidden`, each with what to do.
 pub fn websocket(parts: &Parts, limits: RouteLimits) -> Result<Attach, Problem> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let channels = channels(&query, 0, limits.channels_max)?;
-    let starts = Cursor::parse(query.single("cursor")?.unwrap_or("now"))?.resolve(&channels)?;
-    attach_rest(&query, channels, starts)
+    let channels = wanted(&query, 0, limits.channels_max)?;
+    let cursor = Cursor::parse(query.single("cursor")?.unwrap_or("now"))?;
+    attach_rest(&query, channels, cursor)
 }
 
 /// Reads the request of an SSE stream. `Last-Event-ID` wins over `cursor`: it is what an `EventSource` that comes back
@@ -172,11 +214,10 @@ pub fn websocket(parts: &Parts, limits: RouteLimits) -> Result<Attach, Problem> 
 /// As [`websocket`].
 pub fn sse(parts: &Parts, limits: RouteLimits) -> Result<Attach, Problem> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let channels = channels(&query, 1, limits.channels_max)?;
+    let channels = wanted(&query, 1, limits.channels_max)?;
     let cursor = query.single("cursor")?;
     let cursor = last_event_id(&parts.headers)?.or(cursor).unwrap_or("now");
-    let starts = Cursor::parse(cursor)?.resolve(&channels)?;
-    attach_rest(&query, channels, starts)
+    attach_rest(&query, channels, Cursor::parse(cursor)?)
 }
 
 /// Reads a poll. Without a cursor, `If-None-Match` is the cursor.
@@ -185,20 +226,19 @@ pub fn sse(parts: &Parts, limits: RouteLimits) -> Result<Attach, Problem> {
 /// As [`websocket`].
 pub fn poll(parts: &Parts, limits: RouteLimits) -> Result<Poll, Problem> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let channels = channels(&query, 1, limits.channels_max)?;
+    let channels = wanted(&query, 1, limits.channels_max)?;
     let known = if_none_match(&parts.headers)?;
-    let resolve = |token: &str| Cursor::parse(token)?.resolve(&channels);
     let cursor = query.single("cursor")?;
-    let starts = resolve(cursor.or(known).unwrap_or("now"))?;
+    let cursor = Cursor::parse(cursor.or(known).unwrap_or("now"))?;
     // Beside a cursor, an ETag that is not one of ours simply matches nothing.
-    let known = known.and_then(|token| resolve(token).ok());
+    let known = known.and_then(|token| Cursor::parse(token).ok());
     let limit = limit(&query, limits.page_messages_max)?;
     let wait = query
         .single("wait")?
         .map(|text| parse_wait(text, limits.wait_max))
         .transpose()?;
     Ok(Poll {
-        attach: attach_rest(&query, channels, starts)?,
+        attach: attach_rest(&query, channels, cursor)?,
         limit,
         wait,
         known,
@@ -211,48 +251,93 @@ pub fn poll(parts: &Parts, limits: RouteLimits) -> Result<Poll, Problem> {
 /// As [`websocket`].
 pub fn publish(parts: &Parts, limits: RouteLimits) -> Result<Publish, Problem> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    if header(&parts.headers, "content-encoding")?.is_some_and(|encoding| encoding != "identity") {
+    Ok(Publish {
+        kind: body_kind(&parts.headers)?,
+        channels: channels(&query, 1, limits.channels_max)?,
+        user: user(&query)?,
+        from: query.single("from")?.map(UserName::parse).transpose()?,
+        key: idempotency_key(&parts.headers)?,
+    })
+}
+
+/// Reads a sending request.
+///
+/// # Errors
+/// As [`websocket`].
+pub fn send(parts: &Parts) -> Result<Send, Problem> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let to = query.single("to")?;
+    let to = to.ok_or_else(|| Problem::bad_request("to is missing: add ?to=USER"))?;
+    Ok(Send {
+        kind: body_kind(&parts.headers)?,
+        to: UserName::parse(to)?,
+        user: user(&query)?,
+        from: query.single("from")?.map(UserName::parse).transpose()?,
+        key: idempotency_key(&parts.headers)?,
+    })
+}
+
+fn body_kind(headers: &HeaderMap) -> Result<BodyKind, Problem> {
+    if header(headers, "content-encoding")?.is_some_and(|encoding| encoding != "identity") {
         return Err(Problem::bad_request(
             "a body is taken as it is: send it without Content-Encoding",
         ));
     }
-    Ok(Publish {
-        channels: channels(&query, 1, limits.channels_max)?,
-        user: user(&query)?,
-        from: query.single("from")?.map(UserName::parse).transpose()?,
-        key: header(&parts.headers, "idempotency-key")?
-            .map(parse_key)
-            .transpose()?,
-        kind: BodyKind::of(header(&parts.headers, "content-type")?),
-    })
+    Ok(BodyKind::of(header(headers, "content-type")?))
 }
 
-/// Reads a request for history, with the name that the client chose.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    header(headers, "idempotency-key")?
+        .map(parse_key)
+        .transpose()
+}
+
+/// A request for history as it stands in the query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    channel: Wanted,
+    cursor: Option<Cursor>,
+    limit: Option<usize>,
+    order: Order,
+    /// The name that the client chose.
+    pub user: Option<UserName>,
+}
+
+impl History {
+    /// What is read if it is asked for by somebody with this name.
+    ///
+    /// # Errors
+    /// As [`Attach::reading`].
+    pub fn reading(self, user: Option<&UserName>) -> Result<HistoryRequest, Problem> {
+        let channel = self.channel.of(user)?;
+        let resolve = |cursor: Cursor| cursor.resolve(std::slice::from_ref(&channel));
+        let starts = self.cursor.map(resolve).transpose()?;
+        Ok(HistoryRequest {
+            limit: self.limit,
+            start: starts.and_then(|starts| starts.first().copied()),
+            order: self.order,
+            channel,
+        })
+    }
+}
+
+/// Reads a request for history.
 ///
 /// # Errors
 /// As [`websocket`].
-pub fn history(
-    parts: &Parts,
-    limits: RouteLimits,
-) -> Result<(HistoryRequest, Option<UserName>), Problem> {
+pub fn history(parts: &Parts, limits: RouteLimits) -> Result<History, Problem> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let name = query
-        .single("channel")?
-        .ok_or_else(|| Problem::bad_request("channel is missing: add ?channel=NAME"))?;
-    let channel = ChannelName::parse(name)?;
-    let starts = query
-        .single("cursor")?
-        .map(|token| Cursor::parse(token)?.resolve(std::slice::from_ref(&channel)))
-        .transpose()?;
-    let request = HistoryRequest {
+    let name = query.single("channel")?;
+    let name = name.ok_or_else(|| Problem::bad_request(NO_CHANNEL))?;
+    Ok(History {
+        channel: Wanted::parse(name)?,
+        cursor: query.single("cursor")?.map(Cursor::parse).transpose()?,
         limit: limit(&query, limits.page_messages_max)?,
-        start: starts.and_then(|starts| starts.first().copied()),
         order: query
             .single("order")?
             .map_or(Ok(Order::default()), Order::parse)?,
-        channel,
-    };
-    Ok((request, user(&query)?))
+        user: user(&query)?,
+    })
 }
 
 /// Reads a request for who is in a channel, with the name that the client chose.
@@ -264,9 +349,8 @@ pub fn presence(
     limits: RouteLimits,
 ) -> Result<(PresenceRequest, Option<UserName>), Problem> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let name = query
-        .single("channel")?
-        .ok_or_else(|| Problem::bad_request("channel is missing: add ?channel=NAME"))?;
+    let name = query.single("channel")?;
+    let name = name.ok_or_else(|| Problem::bad_request(NO_CHANNEL))?;
     // What is no number is out of range, and gets the same answer.
     let limit = query.single("limit")?.map(|text| {
         let limit = is_digits(text).then(|| text.parse().ok()).flatten();
@@ -297,34 +381,52 @@ pub fn origin(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
 }
 
-fn attach_rest(
-    query: &Query,
-    channels: Vec<ChannelName>,
-    starts: Vec<Start>,
-) -> Result<Attach, Problem> {
+fn attach_rest(query: &Query, channels: Vec<Wanted>, cursor: Cursor) -> Result<Attach, Problem> {
     let session = query.single("session")?.map(SessionId::parse).transpose()?;
     Ok(Attach {
         channels,
-        starts,
+        cursor,
         session,
         user: user(query)?,
     })
 }
 
+/// The channels to read, which include the reader's own inbox, maybe.
+fn wanted(query: &Query, min: usize, max: usize) -> Result<Vec<Wanted>, Problem> {
+    names(query, min, max, Wanted::parse)
+}
+
+/// The channels to publish to, none twice.
 fn channels(query: &Query, min: usize, max: usize) -> Result<Vec<ChannelName>, Problem> {
-    let mut channels = Vec::new();
+    let channels = names(query, min, max, ChannelName::parse)?;
+    check_distinct(&channels)?;
+    Ok(channels)
+}
+
+fn names<T>(
+    query: &Query,
+    min: usize,
+    max: usize,
+    parse: fn(&str) -> Result<T, NameError>,
+) -> Result<Vec<T>, Problem> {
+    let mut names = Vec::new();
     for name in query.all("channel") {
-        if channels.len() == max {
+        if names.len() == max {
             return Err(Problem::bad_request(format!(
                 "a request has at most {max} channels: use several requests"
             )));
         }
-        channels.push(ChannelName::parse(name)?);
+        names.push(parse(name)?);
     }
-    if channels.len() < min {
-        return Err(Problem::bad_request(
-            "channel is missing: add ?channel=NAME",
-        ));
+    if names.len() < min {
+        return Err(Problem::bad_request(NO_CHANNEL));
+    }
+    Ok(names)
+}
+
+fn check_distinct(channels: &[ChannelName]) -> Result<(), Problem> {
+    if channels.len() < 2 {
+        return Ok(());
     }
     let mut sorted: Vec<&ChannelName> = channels.iter().collect();
     sorted.sort_unstable();
@@ -332,7 +434,7 @@ fn channels(query: &Query, min: usize, max: usize) -> Result<Vec<ChannelName>, P
         Some(pair) => {
             Err(Problem::bad_request("a channel is named twice: name it once").about(pair[0]))
         }
-        None => Ok(channels),
+        None => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::bus::name::KEY_BYTES_MAX;
-use crate::bus::{ChannelName, Cursor, Payload, Start, UserName};
+use crate::bus::{ChannelName, Cursor, Payload, Start, UserName, Wanted};
 use crate::code::Code;
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -14,6 +14,7 @@ use crate::secret::Secret;
 use super::event::Ref;
 use super::payload;
 
+const NO_CHANNEL: &str = "this action needs a channel";
 const NOT_AN_OBJECT: &str = "a command is one JSON object with an action";
 
 /// The longest `ref` that is text, in bytes.
@@ -42,6 +43,15 @@ pub enum Command {
     Unsubscribe {
         /// Which.
         channel: ChannelName,
+    },
+    /// Send a message to a user.
+    Send {
+        /// To whom.
+        to: UserName,
+        /// What.
+        payload: Payload,
+        /// The idempotency key.
+        key: Option<String>,
     },
     /// Publish a message.
     Publish {
@@ -147,6 +157,8 @@ struct Fields<'a> {
     order: Option<Cow<'a, str>>,
     #[serde(borrow)]
     token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    to: Option<Cow<'a, str>>,
 }
 
 fn even_null<'de, D: serde::Deserializer<'de>>(
@@ -162,8 +174,9 @@ struct OnlyRef<'a> {
     reference: Option<&'a RawValue>,
 }
 
-/// Reads a command. It never fails as a whole: what is wrong is part of the result, with the `ref` if there is one.
-pub fn parse(text: &str, limits: CommandLimits) -> Request {
+/// Reads a command of somebody with this name. It never fails as a whole: what is wrong is part of the result, with the
+/// `ref` if there is one.
+pub fn parse(text: &str, limits: CommandLimits, user: Option<&UserName>) -> Request {
     let fields: Fields = match serde_json::from_str(text) {
         // A list of values would pass for the members in their order.
         Ok(_) if !text.trim_ascii_start().starts_with('{') => return refuse_non_object(),
@@ -173,7 +186,7 @@ pub fn parse(text: &str, limits: CommandLimits) -> Request {
     match fields.reference.map(parse_ref).transpose() {
         Ok(reference) => Request {
             reference,
-            command: parse_fields(&fields, limits),
+            command: parse_fields(&fields, limits, user),
         },
         Err(problem) => Request {
             reference: None,
@@ -230,22 +243,34 @@ fn parse_ref(value: &RawValue) -> Result<Ref, Problem> {
     }
 }
 
-fn parse_fields(fields: &Fields, limits: CommandLimits) -> Result<Command, Problem> {
+fn parse_fields(
+    fields: &Fields,
+    limits: CommandLimits,
+    user: Option<&UserName>,
+) -> Result<Command, Problem> {
     let action = fields
         .action
         .as_deref()
         .ok_or_else(|| Problem::bad_request("a command needs an action"))?;
     match action {
         "subscribe" => {
-            let channel = channel(fields)?;
+            let channel = wanted(fields, user)?;
             let start = start(fields, &channel)?.unwrap_or(Start::Now);
             Ok(Command::Subscribe { channel, start })
         }
         "unsubscribe" => Ok(Command::Unsubscribe {
-            channel: channel(fields)?,
+            channel: wanted(fields, user)?,
         }),
+        "send" => {
+            let to = required(&fields.to, "send needs to, the name of a user")?;
+            Ok(Command::Send {
+                to: UserName::parse(to)?,
+                payload: payload_of(fields, limits.message_bytes_max)?,
+                key: fields.key.as_deref().map(parse_key).transpose()?,
+            })
+        }
         "publish" => {
-            let channel = channel(fields)?;
+            let channel = ChannelName::parse(required(&fields.channel, NO_CHANNEL)?)?;
             let payload = payload_of(fields, limits.message_bytes_max)?;
             let key = fields.key.as_deref().map(parse_key).transpose()?;
             Ok(Command::Publish {
@@ -255,7 +280,7 @@ fn parse_fields(fields: &Fields, limits: CommandLimits) -> Result<Command, Probl
             })
         }
         "history" => {
-            let channel = channel(fields)?;
+            let channel = wanted(fields, user)?;
             let order = fields
                 .order
                 .as_deref()
@@ -273,7 +298,7 @@ fn parse_fields(fields: &Fields, limits: CommandLimits) -> Result<Command, Probl
             }))
         }
         "presence" => Ok(Command::Presence(PresenceRequest {
-            channel: channel(fields)?,
+            channel: wanted(fields, user)?,
             after: fields.after.as_deref().map(UserName::parse).transpose()?,
             limit: fields
                 .limit
@@ -287,22 +312,22 @@ fn parse_fields(fields: &Fields, limits: CommandLimits) -> Result<Command, Probl
             }),
             None => Err(Problem::bad_request("refresh needs a token")),
         },
-        "send" => Err(Problem::new(
-            Code::Unavailable,
-            format!("{action} is not available in this version"),
-        )),
         _ => Err(Problem::bad_request(
-            "this action is not known: use subscribe, unsubscribe, publish, history, presence, refresh or ping",
+            "this action is not known: use subscribe, unsubscribe, publish, send, history, presence, refresh or ping",
         )),
     }
 }
 
-fn channel(fields: &Fields) -> Result<ChannelName, Problem> {
-    let name = fields
-        .channel
+/// A channel to read, of which `@` is the reader's own inbox.
+fn wanted(fields: &Fields, user: Option<&UserName>) -> Result<ChannelName, Problem> {
+    let wanted = Wanted::parse(required(&fields.channel, NO_CHANNEL)?)?;
+    Ok(wanted.of(user)?)
+}
+
+fn required<'a>(member: &'a Option<Cow<str>>, otherwise: &'static str) -> Result<&'a str, Problem> {
+    member
         .as_deref()
-        .ok_or_else(|| Problem::bad_request("this action needs a channel"))?;
-    Ok(ChannelName::parse(name)?)
+        .ok_or_else(|| Problem::bad_request(otherwise))
 }
 
 fn start(fields: &Fields, channel: &ChannelName) -> Result<Option<Start>, Problem> {
@@ -321,7 +346,7 @@ fn payload_of(fields: &Fields, bytes_max: usize) -> Result<Payload, Problem> {
             "a message has data or base64, not both",
         )),
         (None, None) => Err(Problem::bad_request(
-            "publish needs data, which is any JSON, or base64",
+            "a message needs data, which is any JSON, or base64",
         )),
     }
 }
@@ -372,7 +397,10 @@ mod tests {
     };
 
     fn command(text: &str) -> Result<Command, Code> {
-        parse(text, LIMITS).command.map_err(|problem| problem.code)
+        let bob = UserName::parse("bob").ok();
+        parse(text, LIMITS, bob.as_ref())
+            .command
+            .map_err(|problem| problem.code)
     }
 
     #[test]
@@ -413,12 +441,32 @@ mod tests {
             }))
         );
         assert_eq!(
+            command(r#"{"action":"unsubscribe","channel":"@"}"#),
+            Ok(Command::Unsubscribe {
+                channel: ChannelName::parse("@bob").unwrap()
+            })
+        );
+        assert_eq!(
+            command(r#"{"action":"send","to":"eve","data":[1, 2]}"#),
+            Ok(Command::Send {
+                to: UserName::parse("eve").unwrap(),
+                payload: Payload::Json("[1,2]".into()),
+                key: None
+            })
+        );
+        assert_eq!(
             command(r#"{"action":"refresh","token":"x"}"#),
             Ok(Command::Refresh {
                 token: Secret::new("x")
             })
         );
         assert_eq!(command(r#"{"action":"ping"}"#), Ok(Command::Ping));
+    }
+
+    #[test]
+    fn nobody_in_particular_has_no_inbox() {
+        let request = parse(r#"{"action":"subscribe","channel":"@"}"#, LIMITS, None);
+        assert_eq!(request.command.unwrap_err().code, Code::BadRequest);
     }
 
     #[test]
@@ -449,10 +497,6 @@ mod tests {
             (
                 r#"{"action":"subscribe","channel":"a b"}"#,
                 Code::BadRequest,
-            ),
-            (
-                r#"{"action":"subscribe","channel":"@bob"}"#,
-                Code::Forbidden,
             ),
             (
                 r#"{"action":"subscribe","channel":"a","cursor":"b"}"#,
@@ -487,9 +531,16 @@ mod tests {
                 r#"{"action":"history","channel":"a","order":"up"}"#,
                 Code::BadRequest,
             ),
+            (r#"{"action":"send","data":1}"#, Code::BadRequest),
+            (r#"{"action":"send","to":"","data":1}"#, Code::BadRequest),
+            (r#"{"action":"send","to":"eve"}"#, Code::BadRequest),
             (
-                r#"{"action":"send","to":"bob","data":1}"#,
-                Code::Unavailable,
+                r#"{"action":"publish","channel":"@","data":1}"#,
+                Code::BadRequest,
+            ),
+            (
+                r#"{"action":"subscribe","channel":"@a b"}"#,
+                Code::BadRequest,
             ),
             (r#"{"action":"presence"}"#, Code::BadRequest),
             (
@@ -515,7 +566,7 @@ mod tests {
 
     #[test]
     fn the_ref_is_repeated_even_if_the_command_is_wrong() {
-        let reference = |text: &str| parse(text, LIMITS).reference;
+        let reference = |text: &str| parse(text, LIMITS, None).reference;
         assert_eq!(
             reference(r#"{"action":"fly","ref":7}"#),
             Some(Ref::Number(7))
@@ -530,7 +581,7 @@ mod tests {
             r#"{{"action":"history","limit":"{}"}}"#,
             "\u{7f}é".repeat(9000)
         );
-        let told = parse(&long, LIMITS).command.unwrap_err().message;
+        let told = parse(&long, LIMITS, None).command.unwrap_err().message;
         assert!(told.len() < 300, "{} bytes", told.len());
         let long = format!(r#"{{"action":"ping","ref":"{}"}}"#, "x".repeat(65));
         assert_eq!(command(&long), Err(Code::BadRequest));

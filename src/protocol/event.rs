@@ -90,6 +90,14 @@ pub enum Event<'a> {
         #[serde(flatten)]
         at: ChannelPosition<'a>,
     },
+    /// Answer to `send`.
+    Sent {
+        /// The command's `ref`.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<Ref>,
+        /// To whom.
+        to: &'a str,
+    },
     /// Answer to `ping`.
     Pong {
         /// The command's `ref`.

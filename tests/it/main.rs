@@ -17,6 +17,7 @@ mod fuzz;
 mod hopping;
 mod hostile;
 mod http2;
+mod inboxes;
 mod jwks;
 mod leaving;
 mod limits;

@@ -19,8 +19,8 @@ fn bad_queries() -> Vec<(String, &'static str)> {
         ("channel=a&channel=a", "bad_request"),
         ("channel=%ff", "bad_request"),
         ("channel=%C3%A9", "bad_request"),
-        ("channel=@bob", "forbidden"),
-        ("channel=@", "forbidden"),
+        ("channel=@b%20b", "bad_request"),
+        ("channel=@", "bad_request"),
         ("channel=a&cursor=", "bad_cursor"),
         ("channel=a&cursor=5", "bad_cursor"),
         ("channel=a&cursor=-1.5", "bad_cursor"),
@@ -187,7 +187,7 @@ async fn wrong_paths_and_methods_get_json_errors() {
         "/v1/ws/",
         "/v1/poll/x",
         "//v1/poll",
-        "/v1/send",
+        "/v1/sends",
         "/v1/presence",
     ] {
         let response = gateway.get(path).await;

@@ -3,7 +3,7 @@
 use http::request::Parts;
 
 use super::limit;
-use crate::bus::name::CHANNEL_NAME_BYTES_MAX;
+use crate::bus::name::INBOX_NAME_BYTES_MAX;
 use crate::bus::{ChannelName, UserName};
 use crate::http::query::Query;
 use crate::problem::Problem;
@@ -89,8 +89,8 @@ pub fn purge(parts: &Parts) -> Result<ChannelName, Problem> {
 /// Text to compare names with. It need not be a name.
 fn short(query: &Query, name: &str) -> Result<Option<String>, Problem> {
     match query.single(name)? {
-        Some(text) if text.len() > CHANNEL_NAME_BYTES_MAX => Err(Problem::bad_request(format!(
-            "{name} has at most {CHANNEL_NAME_BYTES_MAX} bytes, as channel names have"
+        Some(text) if text.len() > INBOX_NAME_BYTES_MAX => Err(Problem::bad_request(format!(
+            "{name} has at most {INBOX_NAME_BYTES_MAX} bytes, as the longest names of channels have"
         ))),
         text => Ok(text.map(str::to_owned)),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::attachments::Attachment;
 use crate::auth::{Action, Credential};
 use crate::broker::PublishError;
-use crate::bus::{ChannelName, Draft, Payload, Start};
+use crate::bus::{ChannelName, Draft, Payload, Start, UserName};
 use crate::code::{Code, End};
 use crate::gateway::Gateway;
 use crate::history;
@@ -52,7 +52,8 @@ pub fn begin(
     session: &mut Session,
     text: &str,
 ) -> Step {
-    let Request { reference, command } = command::parse(text, gateway.command_limits());
+    let user = client.principal.user.as_ref();
+    let Request { reference, command } = command::parse(text, gateway.command_limits(), user);
     let counted = command.and_then(|command| count(gateway, client, command));
     let step = match counted {
         Ok(Command::Refresh { token }) => match late(gateway, reference.clone(), &token) {
@@ -80,7 +81,10 @@ fn count(gateway: &Gateway, client: &mut Client, command: Command) -> Result<Com
     let is_paid = match &command {
         Command::Subscribe { .. } => std::mem::take(&mut client.subscribe_is_paid),
         Command::History(_) | Command::Presence(_) | Command::Refresh { .. } => false,
-        Command::Publish { .. } | Command::Unsubscribe { .. } | Command::Ping => true,
+        Command::Publish { .. }
+        | Command::Send { .. }
+        | Command::Unsubscribe { .. }
+        | Command::Ping => true,
     };
     if !is_paid {
         gateway.limits.request(client.address)?;
@@ -123,7 +127,9 @@ fn run(
 ) -> Result<Step, Problem> {
     match command {
         // What is published now would go down with us, and who subscribes now would have to leave at once.
-        Command::Subscribe { .. } | Command::Publish { .. } if gateway.is_draining() => {
+        Command::Subscribe { .. } | Command::Publish { .. } | Command::Send { .. }
+            if gateway.is_draining() =>
+        {
             Err(gateway.going_down().into())
         }
         Command::Subscribe { channel, start } => {
@@ -149,8 +155,10 @@ fn run(
             payload,
             key,
         } => publish(gateway, client, reference, channel, payload, key),
+        Command::Send { to, payload, key } => send(gateway, client, reference, to, payload, key),
         Command::History(request) => {
             gateway.may_read(&client.principal, &request.channel)?;
+            gateway.meet(client.principal.user.as_ref(), [&request.channel])?;
             let first_members = first_members("history", reference.as_ref());
             let page = history::read(
                 &gateway.bus,
@@ -285,6 +293,7 @@ fn subscribe(
         );
         return Err(Problem::new(Code::LimitReached, message).about(&channel));
     }
+    gateway.meet(client.principal.user.as_ref(), [&channel])?;
     let join = session.join(&channel, start);
     let gateway = Arc::clone(gateway);
     Ok(Step::Work(Box::pin(async move {
@@ -304,14 +313,9 @@ fn publish(
     key: Option<String>,
 ) -> Result<Step, Problem> {
     client.principal.may(Action::Publish, &channel)?;
-    let user = client.principal.user.as_ref();
-    let key = key.map(|key| payload::key(&client.principal.identity(), &key, &payload));
-    let draft = Draft {
-        from: payload::sender(user),
-        payload,
-        key,
-    };
+    let draft = draft(client, payload, key);
     let limited = |refused| Problem::from(refused).about(&channel);
+    let user = client.principal.user.as_ref();
     let counted = gateway.limits.publish(user, client.address, 1);
     counted.map_err(limited)?;
     let gateway = Arc::clone(gateway);
@@ -328,6 +332,41 @@ fn publish(
             Err(failure) => failed(&gateway, reference, failure, &channel),
         })
     })))
+}
+
+fn send(
+    gateway: &Arc<Gateway>,
+    client: &Client,
+    reference: Option<Ref>,
+    to: UserName,
+    payload: Payload,
+    key: Option<String>,
+) -> Result<Step, Problem> {
+    client.principal.may_send(&to)?;
+    let draft = draft(client, payload, key);
+    let user = client.principal.user.as_ref();
+    gateway.limits.publish(user, client.address, 1)?;
+    let gateway = Arc::clone(gateway);
+    Ok(Step::Work(Box::pin(async move {
+        Done::Answer(match gateway.send(&to, &draft).await {
+            Ok(()) => {
+                gateway.metrics.published_websocket.inc();
+                let to = to.as_str();
+                Event::Sent { reference, to }.to_json()
+            }
+            Err(failure) => refuse(&gateway, reference, &failure.into()),
+        })
+    })))
+}
+
+/// What a client wants to say, under its own name.
+fn draft(client: &Client, payload: Payload, key: Option<String>) -> Draft {
+    let key = key.map(|key| payload::key(&client.principal.identity(), &key, &payload));
+    Draft {
+        from: payload::sender(client.principal.user.as_ref()),
+        payload,
+        key,
+    }
 }
 
 fn failed(

@@ -50,7 +50,11 @@ async fn refused_everywhere(gateway: &Gateway, token: &str, channel: &str) {
 async fn the_inbox_of_another_is_closed_to_every_verb() {
     let gateway = guarded(|_| ()).await;
     refused_everywhere(&gateway, &eve(), "@bob").await;
-    refused_everywhere(&gateway, API_KEY, "@bob").await;
+    let target = "/v1/publish?channel=@bob";
+    is_refused(
+        &post(&gateway, target, API_KEY, "1").await,
+        "an administrator publishes",
+    );
     let (mut ws, _) = Ws::welcomed(gateway.address, &format!("/v1/ws?token={}", eve())).await;
     for command in [
         json!({"action": "subscribe", "channel": "@bob"}),
@@ -124,11 +128,11 @@ async fn a_cursor_is_no_way_into_an_inbox() {
     }
 }
 
-/// A ticket for an inbox is not given, so none can be used to get around the rights (design, section 6).
+/// A ticket for the inbox of another is not given, so none can be used to get around the rights (design, section 6).
 #[tokio::test]
-async fn no_ticket_is_given_for_an_inbox() {
+async fn no_ticket_is_given_for_the_inbox_of_another() {
     let gateway = guarded(|_| ()).await;
-    for channel in ["@bob", "@", "%40bob"] {
+    for channel in ["@bob", "@ bob", "%40bob"] {
         let body = json!({ "channels": [channel] }).to_string();
         is_refused(&post(&gateway, "/v1/ticket", &eve(), &body).await, channel);
     }

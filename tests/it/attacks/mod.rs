@@ -42,7 +42,7 @@
 //! | another user's inbox: subscribe, publish, history | section 5 | `attacks::inboxes::the_inbox_of_another_is_closed_to_every_verb` |
 //! | another spelling of `@inbox`: Unicode, percent signs | sections 3 and 5 | `attacks::inboxes::no_spelling_reaches_the_inbox_of_another` |
 //! | another user's inbox by a cursor | section 3 | `attacks::inboxes::a_cursor_is_no_way_into_an_inbox` |
-//! | another user's inbox by a ticket | section 6 | `attacks::inboxes::no_ticket_is_given_for_an_inbox` |
+//! | another user's inbox by a ticket | section 6 | `attacks::inboxes::no_ticket_is_given_for_the_inbox_of_another` |
 //! | writing to presence | section 5 | `refusals::nobody_writes_to_presence` |
 //! | a credential in a log line | section 3 | `tokens::no_credential_is_ever_logged` |
 //! | a secret in any output: logs, metrics, answers | sections 3 and 5 | `attacks::secrets::no_secret_is_printed_anywhere` |

@@ -151,6 +151,7 @@ pub struct Reader {
     /// Of a page that was fetched, what was not handed out yet.
     fetched: VecDeque<Told>,
     start: String,
+    query: String,
     /// True if it comes back when it is told to, over the same transport.
     pub comes_back: bool,
     /// How often it did.
@@ -160,6 +161,17 @@ pub struct Reader {
 impl Reader {
     /// Attaches to channels from a cursor.
     pub async fn attach(address: SocketAddr, via: Via, channels: &[&str], cursor: &str) -> Self {
+        Self::attach_with(address, via, channels, cursor, "").await
+    }
+
+    /// The same, with more in each request's query: `user=`, `session=`, `token=`.
+    pub async fn attach_with(
+        address: SocketAddr,
+        via: Via,
+        channels: &[&str],
+        cursor: &str,
+        query: &str,
+    ) -> Self {
         let channels: Vec<String> = channels.iter().map(ToString::to_string).collect();
         let mut reader = Self {
             via,
@@ -170,6 +182,7 @@ impl Reader {
             http2: None,
             fetched: VecDeque::new(),
             start: cursor.to_owned(),
+            query: query.to_owned(),
             comes_back: false,
             returns: 0,
         };
@@ -415,9 +428,10 @@ impl Reader {
             .map(|channel| format!("channel={channel}"))
             .collect();
         format!(
-            "{}?{}&cursor={cursor}{more}",
+            "{}?{}&cursor={cursor}{more}{}",
             self.via.path(),
-            channels.join("&")
+            channels.join("&"),
+            self.query
         )
     }
 
