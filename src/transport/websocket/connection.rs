@@ -288,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Way::Gone(gone) => {
                 self.attachment.ended(match gone {
-                    Gone::Closed | Gone::Broken => Code::Normal,
+                    Gone::Closed(_) | Gone::Broken => Code::Normal,
                     Gone::Misbehaved(_) => Code::BadRequest,
                     Gone::TooLarge => Code::TooLarge,
                     Gone::Stalled => Code::Slow,
