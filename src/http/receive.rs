@@ -154,20 +154,26 @@ fn event_stream(body: Body) -> Response<Body> {
 
 /// `GET /v1/longpoll`.
 pub fn long_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
-    let looked = open_poll(gateway, peer, parts).and_then(|request| poll::long(gateway, request));
+    handled(open_poll(gateway, peer, parts).and_then(|request| poll::long(gateway, request)))
+}
+
+/// `GET /v1/poll`.
+pub fn short_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
+    handled(open_poll(gateway, peer, parts).map(|request| poll::short(gateway, request)))
+}
+
+fn handled(looked: Result<Looked, Problem>) -> Handled {
     match looked {
         Ok(Looked::Found(found)) => Handled::Now(answer(Ok(found))),
+        Ok(Looked::TakesOver(taking_over)) => {
+            Handled::Later(Box::pin(taking_over.run().map(|found| answer(Ok(found)))))
+        }
         Ok(Looked::Waits(waiting)) => {
             // Mapped and not awaited in a block of its own, which would hold the room for it twice.
             Handled::Later(Box::pin(waiting.run().map(answer)))
         }
         Err(problem) => Handled::Now(error::response(&problem)),
     }
-}
-
-/// `GET /v1/poll`.
-pub fn short_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Response<Body> {
-    answer(open_poll(gateway, peer, parts).map(|request| poll::short(gateway, request)))
 }
 
 fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Request, Problem> {

@@ -62,7 +62,14 @@ pub fn begin(
                 refresh(gateway, client, attachment, session, reference, token).map(Step::Done)
             }
         },
-        Ok(command) => run(gateway, client, session, reference.clone(), command),
+        Ok(command) => run(
+            gateway,
+            client,
+            attachment,
+            session,
+            reference.clone(),
+            command,
+        ),
         Err(problem) => Err(problem),
     };
     step.unwrap_or_else(|problem| {
@@ -108,6 +115,7 @@ pub fn subscribed(reference: Option<Ref>, channel: &ChannelName, position: Posit
 fn run(
     gateway: &Arc<Gateway>,
     client: &Client,
+    attachment: &Attachment,
     session: &mut Session,
     reference: Option<Ref>,
     command: Command,
@@ -117,9 +125,9 @@ fn run(
         Command::Subscribe { .. } | Command::Publish { .. } if gateway.is_draining() => {
             Err(gateway.going_down().into())
         }
-        Command::Subscribe { channel, start } => {
-            subscribe(gateway, client, session, reference, channel, start)
-        }
+        Command::Subscribe { channel, start } => subscribe(
+            gateway, client, attachment, session, reference, channel, start,
+        ),
         Command::Unsubscribe { channel } => {
             if !session.unsubscribe(&channel) {
                 return Err(
@@ -251,6 +259,7 @@ fn lost(client: &Client, session: &Session) -> Vec<ChannelName> {
 fn subscribe(
     gateway: &Arc<Gateway>,
     client: &Client,
+    attachment: &Attachment,
     session: &Session,
     reference: Option<Ref>,
     channel: ChannelName,
@@ -269,9 +278,18 @@ fn subscribe(
         );
         return Err(Problem::new(Code::LimitReached, message).about(&channel));
     }
+    // A WebSocket without channels has taken nothing over yet.
+    let older = if session.is_empty() {
+        attachment.take_over()
+    } else {
+        None
+    };
     let join = session.join(&channel, start);
     let gateway = Arc::clone(gateway);
     Ok(Step::Work(Box::pin(async move {
+        if let Some(older) = older {
+            older.gone().await;
+        }
         match join.await {
             Ok(joined) => Done::Joined(reference, channel, joined),
             Err(failure) => Done::Answer(failed(&gateway, reference, failure, &channel)),

@@ -15,6 +15,7 @@ use crate::attachments::Attachment;
 use crate::bus::{Batch, Beats, Budget, Item};
 use crate::code::{Code, End};
 use crate::gateway::Gateway;
+use crate::problem::Problem;
 use crate::protocol::event;
 use crate::session::Session;
 use crate::transport::{Client, Transport};
@@ -56,7 +57,8 @@ enum Way {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// A WebSocket with its session, `welcome` queued; nothing if it was closed because there can be no session.
+    /// A WebSocket with its session, `welcome` queued; nothing if it was closed because there can be no session. One with
+    /// channels takes over from the older attachment of its session; one without does so when it subscribes.
     pub async fn open(
         gateway: Arc<Gateway>,
         mut socket: Socket<S>,
@@ -68,11 +70,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             channels,
             starts,
         } = opening;
+        if !channels.is_empty()
+            && let Some(older) = attachment.take_over()
+        {
+            older.gone().await;
+        }
         let signal = Arc::clone(attachment.signal());
-        let session = match Session::open(gateway.bus.clone(), signal, &channels, &starts).await {
+        let opened = Session::open(gateway.bus.clone(), signal, &channels, &starts).await;
+        // Who was superseded meanwhile says no welcome.
+        let opened = match attachment.signal().asked_end() {
+            Some(end) => Err(end),
+            None => opened.map_err(|failure| Problem::from(failure).into()),
+        };
+        let session = match opened {
             Ok(session) => session,
-            Err(failure) => {
-                let end = End::from(crate::problem::Problem::from(failure));
+            Err(end) => {
                 attachment.ended(end.code);
                 socket.close(&end).await;
                 return None;
@@ -283,6 +295,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.session.leave();
         match way {
             Way::Told(end) => {
+                if end.code == Code::Superseded {
+                    // What waits is for the newer attachment to send.
+                    self.socket.drop_messages();
+                }
                 self.attachment.ended(end.code);
                 self.socket.close(&end).await;
             }

@@ -164,6 +164,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.stream.get_mut().outbound.push_control(ping_frame());
     }
 
+    /// Drops the messages that are not begun to be written.
+    pub fn drop_messages(&mut self) {
+        self.stream.get_mut().outbound.drop_messages();
+    }
+
     /// What waits to be written, in bytes.
     pub fn queued_bytes(&self) -> usize {
         self.stream.get_ref().outbound.bytes()
