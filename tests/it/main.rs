@@ -21,6 +21,7 @@ mod jwks;
 mod leaving;
 mod limits;
 mod model;
+mod moves;
 mod pages;
 mod publishing;
 mod purge;
