@@ -3,6 +3,7 @@
 mod at_limits;
 mod queued;
 mod races;
+mod stuck;
 
 use std::sync::Arc;
 
