@@ -2,6 +2,7 @@
 
 mod drain;
 mod ends;
+mod fence;
 mod heartbeat;
 mod list;
 mod table;
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use fence::Predecessor;
 pub use list::Listed;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -40,6 +42,8 @@ pub struct Holder {
     pub user: Option<UserName>,
     /// What everybody may see of the session, if it has an id.
     pub public_id: Option<PublicId>,
+    /// True if the client brought the session's id, so that it may attach as the same session again.
+    pub brings_session: bool,
     /// Set when what it was granted is taken back.
     pub withdrawn: Option<Arc<AtomicBool>>,
     /// The `jti` of the token.
@@ -70,6 +74,8 @@ pub struct Attachment {
     transport: Transport,
     signal: Arc<Signal>,
     place: Place,
+    /// True if there may be another attachment of its session.
+    is_fenced: bool,
     /// Held for its drop: a place in the counts of its address and its user.
     _counted: AttachmentPlace,
     code: Code,
@@ -89,7 +95,8 @@ impl Attachments {
         }
     }
 
-    /// Takes a place, on the account of the holder's address and user.
+    /// Takes a place, on the account of the holder's address and user. At a limit there is one place more, in all, for those
+    /// whose session has an older attachment: they are about to end it.
     ///
     /// # Errors
     /// `shutdown` while the gateway goes down, `rate_limited` if its address attached too often, `overloaded` at a limit:
@@ -99,14 +106,15 @@ impl Attachments {
         transport: Transport,
         holder: Holder,
     ) -> Result<Attachment, Problem> {
-        self.table.lock().check_draining()?;
+        let spare = self.table.lock().spare_for(&holder)?;
         let account = self.limits.account(holder.user.as_ref(), holder.address);
-        let counted = self.limits.attach(account)?;
+        let counted = self.limits.attach(account, spare)?;
         let attachments_max = self.limits.attachments_max();
         let retires_at_s = self.draw_retirement();
+        let is_fenced = holder.fenced().is_some();
         let mut table = self.table.lock();
         table.check_draining()?;
-        if table.count >= attachments_max {
+        if table.count >= attachments_max + spare {
             drop(table);
             return Err(Refused::Full(Counted::All).into());
         }
@@ -121,6 +129,7 @@ impl Attachments {
             transport,
             signal,
             place,
+            is_fenced,
             _counted: counted,
             code: Code::Normal,
         })
@@ -166,6 +175,13 @@ impl Attachments {
     }
 }
 
+impl Holder {
+    /// The session that may have an older or a newer attachment.
+    fn fenced(&self) -> Option<PublicId> {
+        self.public_id.filter(|_| self.brings_session)
+    }
+}
+
 #[cfg(test)]
 impl Holder {
     /// Nobody in particular, on this machine.
@@ -173,6 +189,7 @@ impl Holder {
         Self {
             user: None,
             public_id: None,
+            brings_session: false,
             withdrawn: None,
             token_id: None,
             ends_at_s: None,
@@ -222,15 +239,21 @@ impl Attachment {
         }
     }
 
-    /// Notes the way out, for the count of endings. `normal` is assumed.
+    /// Notes the way out, for the count of endings; `normal` is assumed. From here on its client is sent its farewell, and
+    /// what was queued before if it was not superseded: a newer attachment of its session need not wait for it.
     pub fn ended(&mut self, code: Code) {
         self.code = code;
+        if self.is_fenced {
+            let leaving = self.attachments.table.lock().left(self.place);
+            drop(leaving);
+        }
     }
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.attachments.table.lock().remove(self.place);
+        let leaving = self.attachments.table.lock().remove(self.place);
+        drop(leaving);
         self.attachments
             .metrics
             .transport(self.transport)

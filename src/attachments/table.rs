@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use slab::Slab;
 
 use super::ends::Ends;
+use super::fence::{Fence, Leaving};
 use super::{Holder, LOOKED_AT_MAX};
 use crate::bus::Signal;
 use crate::code::{Code, End};
@@ -23,6 +24,8 @@ pub(super) struct Table {
     pub token_ends: Ends,
     /// When attachments end by their age, in seconds since the start.
     pub age_ends: Ends,
+    /// Which attachment each session has.
+    pub fence: Fence,
     /// Set when the gateway goes down: newcomers are turned away, with a delay up to this.
     pub draining: Option<Duration>,
 }
@@ -39,7 +42,7 @@ pub(super) struct Attached {
 }
 
 /// Where an attachment is, for as long as it is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     pub slot: usize,
     pub key: usize,
@@ -77,6 +80,17 @@ impl Table {
         }
     }
 
+    /// How many places more than the limits there are for a newcomer, whose older attachment is about to go.
+    ///
+    /// # Errors
+    /// `shutdown` while the gateway goes down.
+    pub fn spare_for(&self, newcomer: &Holder) -> Result<usize, Problem> {
+        self.check_draining()?;
+        let session = newcomer.fenced();
+        let has_older = session.is_some_and(|session| self.fence.holds(&session));
+        Ok(usize::from(has_older))
+    }
+
     /// Takes an attachment in.
     pub fn insert(
         &mut self,
@@ -104,8 +118,15 @@ impl Table {
         (place, signal)
     }
 
-    /// Lets an attachment go.
-    pub fn remove(&mut self, place: Place) {
+    /// Notes that an attachment is at its end, though it has its place still. Returns who waits for that.
+    pub fn left(&mut self, place: Place) -> Option<Leaving> {
+        let session = self.at(place)?.holder.fenced()?;
+        self.fence.left(session, place)
+    }
+
+    /// Lets an attachment go. Returns who waits for that.
+    pub fn remove(&mut self, place: Place) -> Option<Leaving> {
+        let leaving = self.left(place);
         self.count -= 1;
         let slot = &mut self.slots[place.slot];
         let attached = slot.remove(place.key);
@@ -116,6 +137,7 @@ impl Table {
             // A crowd that left must not leave its places behind.
             slot.shrink_to_fit();
         }
+        leaving
     }
 
     /// Who is at a place.

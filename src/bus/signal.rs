@@ -91,6 +91,11 @@ impl Signal {
         is_first
     }
 
+    /// The end of the session, if there is one already.
+    pub fn asked_end(&self) -> Option<End> {
+        self.pending.lock().end.as_deref().cloned()
+    }
+
     /// Says what is due.
     pub fn beat(&self, beats: Beats) {
         self.pending.lock().beats.join(beats);

@@ -144,7 +144,7 @@ fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) ->
         Endpoint::Receive(Transport::WebSocket) => receive::websocket(gateway, peer, parts),
         Endpoint::Receive(Transport::Sse) => return receive::sse(gateway, peer, &parts),
         Endpoint::Receive(Transport::LongPoll) => return receive::long_poll(gateway, peer, &parts),
-        Endpoint::Receive(Transport::Poll) => receive::short_poll(gateway, peer, &parts),
+        Endpoint::Receive(Transport::Poll) => return receive::short_poll(gateway, peer, &parts),
         Endpoint::Echo => receive::echo(gateway, parts),
         Endpoint::Publish => {
             let gateway = Arc::clone(gateway);

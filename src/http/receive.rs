@@ -154,21 +154,27 @@ fn event_stream(body: Body) -> Response<Body> {
 /// `GET /v1/longpoll`.
 pub fn long_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
     let request = open_poll(gateway, peer, parts, Transport::LongPoll);
-    let looked = request.and_then(|request| poll::long(gateway, request));
+    handled(request.and_then(|request| poll::long(gateway, request)))
+}
+
+/// `GET /v1/poll`.
+pub fn short_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
+    let request = open_poll(gateway, peer, parts, Transport::Poll);
+    handled(request.map(|request| poll::short(gateway, request)))
+}
+
+fn handled(looked: Result<Looked, Problem>) -> Handled {
     match looked {
         Ok(Looked::Found(found)) => Handled::Now(answer(Ok(found))),
+        Ok(Looked::TakesOver(taking_over)) => {
+            Handled::Later(Box::pin(taking_over.run().map(|found| answer(Ok(found)))))
+        }
         Ok(Looked::Waits(waiting)) => {
             // Mapped and not awaited in a block of its own, which would hold the room for it twice.
             Handled::Later(Box::pin(waiting.run().map(answer)))
         }
         Err(problem) => Handled::Now(error::response(&problem)),
     }
-}
-
-/// `GET /v1/poll`.
-pub fn short_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Response<Body> {
-    let request = open_poll(gateway, peer, parts, Transport::Poll);
-    answer(request.map(|request| poll::short(gateway, request)))
 }
 
 fn open_poll(

@@ -127,11 +127,15 @@ impl Limits {
         }
     }
 
-    /// Counts an attachment in, for as long as the place is held.
+    /// Counts an attachment in, for as long as the place is held. There may be `spare` more than the limits say.
     ///
     /// # Errors
     /// [`Refused::Wait`] if there were too many lately, [`Refused::Full`] if there are too many now.
-    pub fn attach(self: &Arc<Self>, account: Account) -> Result<AttachmentPlace, Refused> {
+    pub fn attach(
+        self: &Arc<Self>,
+        account: Account,
+        spare: usize,
+    ) -> Result<AttachmentPlace, Refused> {
         let rules = self.rules.load();
         // Each part of the place is given back by itself if a later one is refused.
         let mut place = AttachmentPlace {
@@ -142,14 +146,17 @@ impl Limits {
             rules.attach.take(&key, NonZeroU32::MIN)?;
             if !self
                 .by_address
-                .enter(&key, rules.attachments_per_address_max)
+                .enter(&key, rules.attachments_per_address_max + spare)
             {
                 return Err(Refused::Full(Counted::ByAddress));
             }
             place.account.address = Some(key);
         }
         if let Some(user) = account.user {
-            if !self.by_user.enter(&user, rules.attachments_per_user_max) {
+            if !self
+                .by_user
+                .enter(&user, rules.attachments_per_user_max + spare)
+            {
                 return Err(Refused::Full(Counted::ByUser));
             }
             place.account.user = Some(user);

@@ -19,6 +19,8 @@ pub struct Client {
     pub address: IpAddr,
     /// What everybody may see of the session.
     pub public_id: PublicId,
+    /// True if the client brought the session's id.
+    brings_session: bool,
     /// True until the first `subscribe` of a WebSocket, which the request that opened it has paid for: so a WebSocket and a
     /// hundred channels cost a hundred.
     pub subscribe_is_paid: bool,
@@ -27,9 +29,11 @@ pub struct Client {
 impl Client {
     /// A client with the session id it brought, or a fresh one.
     pub fn new(principal: Principal, address: IpAddr, session: Option<SessionId>) -> Self {
+        let brings_session = session.is_some();
         let session = session.unwrap_or_else(SessionId::random);
         Self {
             public_id: PublicId::of(principal.user.as_ref(), &session),
+            brings_session,
             principal,
             address,
             subscribe_is_paid: true,
@@ -44,7 +48,10 @@ impl Client {
 
     /// As whom it takes a place among the attachments.
     pub fn holder(&self) -> Holder {
-        holder(&self.principal, Some(self.public_id), self.address)
+        Holder {
+            brings_session: self.brings_session,
+            ..holder(&self.principal, Some(self.public_id), self.address)
+        }
     }
 }
 
@@ -62,11 +69,12 @@ pub fn visitor(
     })
 }
 
-/// As whom somebody takes a place among the attachments.
+/// As whom somebody takes a place among the attachments. The public id is that of a session whose id the client brought.
 pub fn holder(principal: &Principal, public_id: Option<PublicId>, address: IpAddr) -> Holder {
     Holder {
         user: principal.user.clone(),
         public_id,
+        brings_session: public_id.is_some(),
         withdrawn: principal.withdrawn().cloned(),
         token_id: principal.token_id().cloned(),
         ends_at_s: principal.ends_at_s(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::attachments::{Attachment, Holder};
+use crate::attachments::{Attachment, Holder, Predecessor};
 use crate::bus::{Batch, Budget, ChannelName, Item, Position, Reader, Start, cursor};
 use crate::code::Code;
 use crate::gateway::Gateway;
@@ -54,8 +54,20 @@ pub enum Answer {
     },
 }
 
-/// Reads once.
-pub fn short(gateway: &Gateway, request: Request) -> Answer {
+/// Reads once, after the older attachment of its session is gone.
+pub fn short(gateway: &Arc<Gateway>, request: Request) -> Looked {
+    match gateway.attachments.supersede(&request.holder) {
+        None => Looked::Found(once(gateway, Transport::Poll, request)),
+        Some(older) => Looked::TakesOver(TakingOver {
+            gateway: Arc::clone(gateway),
+            transport: Transport::Poll,
+            request,
+            older,
+        }),
+    }
+}
+
+fn once(gateway: &Gateway, transport: Transport, request: Request) -> Answer {
     let (positions, batch) = look(gateway, &request.channels, &request.starts, request.budget);
     let stands = |known: Vec<Start>| {
         known.iter().eq(positions
@@ -77,20 +89,39 @@ pub fn short(gateway: &Gateway, request: Request) -> Answer {
     }
     page(
         &gateway.metrics,
-        Transport::Poll,
+        transport,
         &request.channels,
         &positions,
         batch,
     )
 }
 
-/// What a long poll finds at its first look.
+/// What a poll finds at its first look.
 #[derive(Debug)]
 pub enum Looked {
-    /// Something, or it may not wait.
+    /// Something, or it does not wait.
     Found(Answer),
+    /// The same, but an older attachment of its session has to go first.
+    TakesOver(TakingOver),
     /// Nothing yet.
     Waits(Waiting),
+}
+
+/// A poll that waits for the older attachment of its session to go. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct TakingOver {
+    gateway: Arc<Gateway>,
+    transport: Transport,
+    request: Request,
+    older: Predecessor,
+}
+
+impl TakingOver {
+    /// Waits, and reads once: nothing that the older attachment was sent is newer than what is read.
+    pub async fn run(self) -> Answer {
+        self.older.gone().await;
+        once(&self.gateway, self.transport, self.request)
+    }
 }
 
 /// A long poll that waits, once. Dropping it leaves nothing behind.
@@ -98,6 +129,7 @@ pub enum Looked {
 pub struct Waiting {
     gateway: Arc<Gateway>,
     attachment: Attachment,
+    older: Option<Predecessor>,
     channels: Vec<ChannelName>,
     starts: Vec<Start>,
     budget: Budget,
@@ -109,31 +141,44 @@ pub struct Waiting {
 /// # Errors
 /// The problem that keeps anybody from waiting now.
 pub fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Looked, Problem> {
-    let Request {
-        channels,
-        starts,
-        budget,
-        wait,
-        holder,
-        ..
-    } = request;
-    let (positions, batch) = look(gateway, &channels, &starts, budget);
-    if !batch.items.is_empty() || wait.is_zero() {
+    let (positions, batch) = look(gateway, &request.channels, &request.starts, request.budget);
+    if !batch.items.is_empty() || request.wait.is_zero() {
+        if let Some(older) = gateway.attachments.supersede(&request.holder) {
+            return Ok(Looked::TakesOver(TakingOver {
+                gateway: Arc::clone(gateway),
+                transport: Transport::LongPoll,
+                // A long poll that finds nothing new waits, and is never told that nothing changed.
+                request: Request {
+                    known: None,
+                    ..request
+                },
+                older,
+            }));
+        }
         let found = page(
             &gateway.metrics,
             Transport::LongPoll,
-            &channels,
+            &request.channels,
             &positions,
             batch,
         );
         return Ok(Looked::Found(found));
     }
+    let Request {
+        channels,
+        budget,
+        wait,
+        holder,
+        ..
+    } = request;
     let attachment = gateway.attachments.enter(Transport::LongPoll, holder)?;
+    let older = attachment.take_over();
     // The look pinned every `now`, so what was published since is not missed.
     let starts = positions.into_iter().map(Start::After).collect();
     Ok(Looked::Waits(Waiting {
         gateway: Arc::clone(gateway),
         attachment,
+        older,
         channels,
         starts,
         budget,
@@ -147,6 +192,9 @@ impl Waiting {
     /// # Errors
     /// The problem that ended the wait.
     pub async fn run(mut self) -> Result<Answer, Problem> {
+        if let Some(older) = self.older.take() {
+            older.gone().await;
+        }
         let signal = Arc::clone(self.attachment.signal());
         let bus = self.gateway.bus.clone();
         let mut session = Session::open(bus, signal, &self.channels, &self.starts).await?;

@@ -51,21 +51,29 @@ enum State {
 }
 
 impl SseStream {
-    /// A stream over several channels, which begins with `welcome`.
+    /// A stream over several channels, which begins with `welcome`, after the older attachment of its session is gone.
     ///
     /// # Errors
-    /// `unavailable` if the broker cannot be reached, `overloaded` if too many clients are present.
+    /// `unavailable` if the broker cannot be reached, `overloaded` if too many clients are present; the end of the
+    /// attachment, if it came meanwhile.
     pub async fn open(
         gateway: &Arc<Gateway>,
         client: &Client,
-        attachment: Attachment,
+        mut attachment: Attachment,
         channels: Vec<ChannelName>,
         starts: Vec<Start>,
     ) -> Result<Self, Problem> {
+        if let Some(older) = attachment.take_over() {
+            older.gone().await;
+        }
         let signal = Arc::clone(attachment.signal());
         let session = Session::new(gateway.bus.clone(), signal);
         let guest = client.guest(&gateway.presence, Transport::Sse);
         let session = session.join_all(guest, &channels, &starts).await?;
+        if let Some(end) = attachment.signal().asked_end() {
+            attachment.ended(end.code);
+            return Err(end.into());
+        }
         let prefix = CursorPrefix::new(&channels);
         let positions: Vec<Position> = session.readers().map(|reader| reader.position).collect();
         let named: Vec<_> = channels.iter().zip(positions.iter().copied()).collect();

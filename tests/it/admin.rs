@@ -470,6 +470,7 @@ async fn a_page_of_sessions_looks_at_so_many_and_no_more() {
         let holder = Holder {
             user: UserName::parse(user).ok(),
             public_id: None,
+            brings_session: false,
             withdrawn: None,
             token_id: None,
             ends_at_s: None,

@@ -29,7 +29,7 @@ async fn a_message_reaches_its_user_over_every_transport() {
         let gateway = Gateway::start().await;
         let (address, me) = (gateway.address, "&user=b%20b");
         let channels = ["@b=20b", "news"];
-        let mut bob = Reader::attach_with(address, via, &channels, "now", me).await;
+        let mut bob = Reader::attach_as(address, via, &channels, "now", me).await;
         let sent = send(&gateway, "eve", "b%20b", r#"{"n": 1}"#).await;
         assert_eq!((sent.status, sent.json()), (200, json!({"to": "b b"})));
         let message = bob.message().await;
@@ -90,7 +90,7 @@ async fn a_websocket_sends_and_an_inbox_has_history_and_resume() {
             .await;
         assert_eq!(answer, json!({"type": "sent", "ref": n, "to": "bob"}));
     }
-    let mut bob = Reader::attach_with(
+    let mut bob = Reader::attach_as(
         gateway.address,
         Via::Sse,
         &["@bob"],

@@ -22,6 +22,7 @@ mod jwks;
 mod leaving;
 mod limits;
 mod model;
+mod moves;
 mod pages;
 mod presence;
 mod publishing;

@@ -63,7 +63,14 @@ pub fn begin(
                 refresh(gateway, client, attachment, session, reference, token).map(Step::Done)
             }
         },
-        Ok(command) => run(gateway, client, session, reference.clone(), command),
+        Ok(command) => run(
+            gateway,
+            client,
+            attachment,
+            session,
+            reference.clone(),
+            command,
+        ),
         Err(problem) => Err(problem),
     };
     step.unwrap_or_else(|problem| {
@@ -121,6 +128,7 @@ pub fn take_in(
 fn run(
     gateway: &Arc<Gateway>,
     client: &Client,
+    attachment: &Attachment,
     session: &mut Session,
     reference: Option<Ref>,
     command: Command,
@@ -132,9 +140,9 @@ fn run(
         {
             Err(gateway.going_down().into())
         }
-        Command::Subscribe { channel, start } => {
-            subscribe(gateway, client, session, reference, channel, start)
-        }
+        Command::Subscribe { channel, start } => subscribe(
+            gateway, client, attachment, session, reference, channel, start,
+        ),
         Command::Unsubscribe { channel } => {
             if !session.unsubscribe(&channel) {
                 return Err(
@@ -275,6 +283,7 @@ fn lost(client: &Client, session: &Session) -> Vec<ChannelName> {
 fn subscribe(
     gateway: &Arc<Gateway>,
     client: &Client,
+    attachment: &Attachment,
     session: &Session,
     reference: Option<Ref>,
     channel: ChannelName,
@@ -294,9 +303,18 @@ fn subscribe(
         return Err(Problem::new(Code::LimitReached, message).about(&channel));
     }
     gateway.meet(client.principal.user.as_ref(), [&channel])?;
+    // A WebSocket without channels has taken nothing over yet.
+    let older = if session.is_empty() {
+        attachment.take_over()
+    } else {
+        None
+    };
     let join = session.join(&channel, start);
     let gateway = Arc::clone(gateway);
     Ok(Step::Work(Box::pin(async move {
+        if let Some(older) = older {
+            older.gone().await;
+        }
         match join.await {
             Ok(joined) => Done::Joined(reference, channel, joined),
             Err(failure) => Done::Answer(failed(&gateway, reference, failure, &channel)),

@@ -15,6 +15,7 @@ use crate::attachments::Attachment;
 use crate::bus::{Batch, Beats, Budget, Item};
 use crate::code::{Code, End};
 use crate::gateway::Gateway;
+use crate::problem::Problem;
 use crate::protocol::event;
 use crate::session::Session;
 use crate::transport::{Client, Transport};
@@ -58,7 +59,8 @@ enum Way {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// A WebSocket with its session, `welcome` queued; nothing if it was closed because there can be no session.
+    /// A WebSocket with its session, `welcome` queued; nothing if it was closed because there can be no session. One with
+    /// channels takes over from the older attachment of its session; one without does so when it subscribes.
     pub async fn open(
         gateway: Arc<Gateway>,
         mut socket: Socket<S>,
@@ -70,13 +72,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             channels,
             starts,
         } = opening;
+        if !channels.is_empty()
+            && let Some(older) = attachment.take_over()
+        {
+            older.gone().await;
+        }
         let signal = Arc::clone(attachment.signal());
         let session = Session::new(gateway.bus.clone(), signal);
         let guest = client.guest(&gateway.presence, Transport::WebSocket);
-        let session = match session.join_all(guest, &channels, &starts).await {
+        let opened = session.join_all(guest, &channels, &starts).await;
+        // Who was superseded meanwhile says no welcome.
+        let opened = match attachment.signal().asked_end() {
+            Some(end) => Err(end),
+            None => opened.map_err(|failure| Problem::from(failure).into()),
+        };
+        let session = match opened {
             Ok(session) => session,
-            Err(failure) => {
-                let end = End::from(crate::problem::Problem::from(failure));
+            Err(end) => {
                 attachment.ended(end.code);
                 socket.close(&end).await;
                 return None;
@@ -285,11 +297,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn end(&mut self, way: Way) {
         // The channels are left at once; a client that does not answer the close frame must not keep them.
         match way {
-            Way::Gone(Gone::Closed(Some(NORMAL))) => self.session.quit(),
+            Way::Gone(Gone::Closed(NORMAL)) => self.session.quit(),
             _ => self.session.leave(),
         }
         match way {
             Way::Told(end) => {
+                if end.code == Code::Superseded {
+                    // What waits is for the newer attachment to send.
+                    self.socket.drop_messages();
+                }
                 self.attachment.ended(end.code);
                 self.socket.close(&end).await;
             }

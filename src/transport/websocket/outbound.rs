@@ -18,6 +18,8 @@ const COPY_BYTES_MAX: usize = 16 * 1024;
 
 /// What a frame costs beyond its bytes: its place in the queue and its allocation.
 const FRAME_COST_BYTES: usize = 64;
+/// The opcode of a fragment that is not the first of its message (RFC 6455, section 5.4).
+const CONTINUATION: u8 = 0;
 
 /// Room in the queue that an idle socket keeps, so that a message now and then costs no allocation.
 const IDLE_FRAMES: usize = 4;
@@ -66,6 +68,33 @@ impl Outbound {
     /// True until the last frame of a large answer is written. Its frames share one buffer, so all of it is held.
     pub fn holds_answer(&self) -> bool {
         self.answer_frames > 0
+    }
+
+    /// Drops the messages that are not begun. Of one that is, the rest is still to be written, all its fragments: no other
+    /// message may come between them (RFC 6455, section 5.4).
+    pub fn drop_messages(&mut self) {
+        let first_control = usize::from(self.message_begun);
+        let controls = first_control..first_control + self.controls;
+        let (mut index, mut is_begun, mut messages) = (0, true, 0);
+        let (message_begun, bytes) = (self.message_begun, &mut self.bytes);
+        self.frames.retain(|frame| {
+            let at = index;
+            index += 1;
+            if controls.contains(&at) {
+                return true;
+            }
+            let goes_on = frame
+                .first()
+                .is_some_and(|head| head & 0x0f == CONTINUATION);
+            is_begun &= goes_on || (message_begun && at == 0);
+            if is_begun {
+                messages += 1;
+            } else {
+                *bytes -= frame.len() + FRAME_COST_BYTES;
+            }
+            is_begun
+        });
+        self.answer_frames = self.answer_frames.min(messages);
     }
 
     /// Queues the last frame; what is pushed later is dropped.
@@ -298,6 +327,70 @@ mod tests {
         outbound.push("late".into());
         outbound.push_control("late".into());
         assert_eq!(outbound.bytes(), 3 + FRAME_COST_BYTES);
+    }
+
+    /// What is written if the messages are dropped after so many bytes, of a message of three fragments between two others
+    /// and of control frames.
+    fn written_if_dropped_after(bytes: usize) -> Vec<u8> {
+        let mut drip = Drip {
+            taken: Vec::new(),
+            at_once: 1,
+            vectored: true,
+        };
+        let mut outbound = Outbound::default();
+        for head in [0x81, 0x01, 0x00, 0x80, 0x81] {
+            outbound.push(vec![head, head].into());
+        }
+        write(&mut outbound, &mut drip, bytes);
+        outbound.push_control(vec![0x8a, 0x8a].into());
+        outbound.drop_messages();
+        outbound.push_last(vec![0x88].into());
+        while !outbound.is_empty() {
+            write(&mut outbound, &mut drip, 1);
+        }
+        assert_eq!(outbound.bytes(), 0);
+        drip.taken
+    }
+
+    #[test]
+    fn messages_that_are_not_begun_are_dropped_and_others_are_finished() {
+        const A: [u8; 2] = [0x81; 2];
+        const B: [[u8; 2]; 3] = [[0x01; 2], [0x00; 2], [0x80; 2]];
+        const PONG: [u8; 2] = [0x8a; 2];
+        let cases: [(usize, &[[u8; 2]]); 9] = [
+            (0, &[PONG]),
+            (1, &[A, PONG]),
+            (2, &[A, PONG]),
+            (3, &[A, B[0], PONG, B[1], B[2]]),
+            (4, &[A, B[0], PONG, B[1], B[2]]),
+            (5, &[A, B[0], B[1], PONG, B[2]]),
+            (7, &[A, B[0], B[1], B[2], PONG]),
+            (8, &[A, B[0], B[1], B[2], PONG]),
+            (9, &[A, B[0], B[1], B[2], A, PONG]),
+        ];
+        for (bytes, expected) in cases {
+            let mut expected = expected.concat();
+            expected.push(0x88);
+            assert_eq!(written_if_dropped_after(bytes), expected, "after {bytes}");
+        }
+    }
+
+    #[test]
+    fn a_control_frame_that_is_begun_is_finished_when_messages_are_dropped() {
+        let mut drip = Drip {
+            taken: Vec::new(),
+            at_once: 1,
+            vectored: false,
+        };
+        let mut outbound = Outbound::default();
+        outbound.push_control("1234".into());
+        outbound.push("AAAA".into());
+        write(&mut outbound, &mut drip, 2);
+        outbound.drop_messages();
+        outbound.push("BB".into());
+        write(&mut outbound, &mut drip, 4);
+        assert!(outbound.is_empty() && outbound.bytes() == 0);
+        assert_eq!(drip.taken, b"1234BB");
     }
 
     #[test]

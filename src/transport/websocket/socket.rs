@@ -32,6 +32,9 @@ const HEARD_OUT_MAX: usize = 32;
 /// command is read when it is written.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
+/// What stands for a close code where a close frame has none (RFC 6455, section 7.1.5).
+const NO_CODE: u16 = 1005;
+
 /// What came in.
 #[derive(Debug)]
 pub enum Incoming {
@@ -46,8 +49,8 @@ pub enum Incoming {
 /// How a socket came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
-    /// The client closed, with its code if it gave one; our reply is queued.
-    Closed(Option<u16>),
+    /// The client closed, with this code or [`NO_CODE`]; our reply is queued.
+    Closed(u16),
     /// The client broke the protocol: the close code it is told (RFC 6455, section 7.4.1).
     Misbehaved(u16),
     /// A message was over its limit.
@@ -161,6 +164,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.stream.get_mut().outbound.push_control(ping_frame());
     }
 
+    /// Drops the messages that are not begun to be written.
+    pub fn drop_messages(&mut self) {
+        self.stream.get_mut().outbound.drop_messages();
+    }
+
     /// What waits to be written, in bytes.
     pub fn queued_bytes(&self) -> usize {
         self.stream.get_ref().outbound.bytes()
@@ -209,7 +217,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Some(Ok(Message::Text(text))) => Ok(Incoming::Text(text)),
                 Some(Ok(Message::Binary(bytes))) => Ok(Incoming::Binary(bytes)),
                 Some(Ok(Message::Close(frame))) => {
-                    Err(Gone::Closed(frame.map(|frame| frame.code.into())))
+                    let code = frame.map_or(NO_CODE, |frame| frame.code.into());
+                    Err(Gone::Closed(code))
                 }
                 Some(Ok(_)) => Ok(Incoming::Control),
                 Some(Err(error)) => Err(self
@@ -243,10 +252,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub async fn finish(&mut self, gone: Gone) {
         match gone {
             Gone::Broken => {}
-            Gone::Closed(_) => {
+            Gone::Closed(code) => {
                 // tungstenite holds its reply back until it is flushed.
                 let flushed = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await;
-                tracing::trace!(?flushed, "the client closed");
+                tracing::trace!(?flushed, code, "the client closed");
                 self.shutdown(Instant::now() + self.close_within).await;
             }
             Gone::Misbehaved(code) => {
@@ -327,7 +336,7 @@ fn broken(error: &io::Error) -> Gone {
 
 fn gone(error: &Error) -> Gone {
     match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => Gone::Closed(None),
+        Error::ConnectionClosed | Error::AlreadyClosed => Gone::Closed(NO_CODE),
         Error::Capacity(CapacityError::MessageTooLong { .. }) => Gone::TooLarge,
         Error::Utf8(_) => Gone::Misbehaved(1007),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Gone::Broken,

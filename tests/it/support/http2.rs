@@ -24,11 +24,16 @@ pub struct Http2 {
 
 impl Http2 {
     pub async fn connect(address: SocketAddr) -> Self {
+        Self::with_window(address, STREAM_WINDOW_BYTES).await
+    }
+
+    /// Connects as a client that takes so many bytes of a stream before it reads them.
+    pub async fn with_window(address: SocketAddr, stream_window_bytes: u32) -> Self {
         let stream = TcpStream::connect(address)
             .await
             .expect("the gateway listens");
         let (sender, connection) = Builder::new(TokioExecutor::new())
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_stream_window_size(stream_window_bytes)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .handshake(TokioIo::new(stream))
             .await

@@ -151,7 +151,8 @@ pub struct Reader {
     /// Of a page that was fetched, what was not handed out yet.
     fetched: VecDeque<Told>,
     start: String,
-    query: String,
+    /// More parameters of its requests, such as `&session=…`.
+    more: String,
     /// True if it comes back when it is told to, over the same transport.
     pub comes_back: bool,
     /// How often it did.
@@ -161,16 +162,16 @@ pub struct Reader {
 impl Reader {
     /// Attaches to channels from a cursor.
     pub async fn attach(address: SocketAddr, via: Via, channels: &[&str], cursor: &str) -> Self {
-        Self::attach_with(address, via, channels, cursor, "").await
+        Self::attach_as(address, via, channels, cursor, "").await
     }
 
-    /// The same, with more in each request's query: `user=`, `session=`, `token=`.
-    pub async fn attach_with(
+    /// Attaches with more parameters, such as `&session=…`.
+    pub async fn attach_as(
         address: SocketAddr,
         via: Via,
         channels: &[&str],
         cursor: &str,
-        query: &str,
+        more: &str,
     ) -> Self {
         let channels: Vec<String> = channels.iter().map(ToString::to_string).collect();
         let mut reader = Self {
@@ -182,7 +183,7 @@ impl Reader {
             http2: None,
             fetched: VecDeque::new(),
             start: cursor.to_owned(),
-            query: query.to_owned(),
+            more: more.to_owned(),
             comes_back: false,
             returns: 0,
         };
@@ -336,6 +337,71 @@ impl Reader {
         self.connect().await;
     }
 
+    /// Attaches the same session a second time, over another transport, and keeps this one.
+    pub async fn attach_again(&self, via: Via) -> Self {
+        let channels: Vec<&str> = self.channels.iter().map(String::as_str).collect();
+        Self::attach_as(self.address, via, &channels, &self.cursor(), &self.more).await
+    }
+
+    /// True between two messages, too.
+    pub fn is_attached(&self) -> bool {
+        !matches!(self.connection, Connection::Poll)
+    }
+
+    /// Reads to the end, which has to be that of a superseded attachment, and returns what it was told before. A long poll
+    /// waits for its end; a short poll has none.
+    pub async fn superseded(mut self) -> Vec<Told> {
+        let (mut told, mut farewell) = (Vec::new(), None);
+        let mut hear = |object: Value| match object["type"].as_str() {
+            Some("disconnect") => farewell = Some(object),
+            _ => told.extend(Told::from(&object)),
+        };
+        let next = match &mut self.connection {
+            Connection::WebSocket(ws) => loop {
+                match ws.next_json().await {
+                    Ok(object) => hear(object),
+                    Err(close) => break Some(close),
+                }
+            },
+            Connection::Yawc(ws) => loop {
+                match ws.next_json().await {
+                    Ok(object) => hear(object),
+                    Err(close) => break Some(close),
+                }
+            },
+            Connection::Sse(stream) => {
+                while let Some(event) = stream.next_but_ping().await {
+                    hear(serde_json::from_str(&event.data).expect("data is JSON"));
+                }
+                assert_eq!(stream.retry_ms, Some(2_147_483_647), "it may not come back");
+                None
+            }
+            Connection::Poll if self.via.transport() == Via::Poll => return told,
+            Connection::Poll => {
+                let target = self.target(&self.cursor(), "&wait=20");
+                let answer = self.get(&target).await;
+                assert_eq!(answer.status, 409, "{}", answer.text());
+                farewell = Some(answer.json()["error"].clone());
+                None
+            }
+        };
+        let farewell = farewell.unwrap_or_else(|| panic!("{:?} was told no end", self.via));
+        assert_eq!(farewell["code"], "superseded", "{farewell}");
+        assert!(farewell["message"].is_string(), "{farewell}");
+        assert_ne!(farewell["reconnect"], true, "{farewell}");
+        if let Some(close) = next {
+            assert_eq!(close, (4009, "superseded".to_owned()), "{:?}", self.via);
+        }
+        told
+    }
+
+    async fn get(&mut self, target: &str) -> http::Response {
+        match &self.http2 {
+            Some(http2) => http2.get(target).await,
+            None => http::request(self.address, "GET", target, &[], b"").await,
+        }
+    }
+
     /// The cursor after what was handed out, as a client writes it.
     pub fn cursor(&self) -> String {
         let items = self.channels.iter().zip(&self.positions);
@@ -353,10 +419,7 @@ impl Reader {
             self.cursor()
         };
         let target = self.target(&cursor, more);
-        let response = match &self.http2 {
-            Some(http2) => http2.get(&target).await,
-            None => http::request(self.address, "GET", &target, &[], b"").await,
-        };
+        let response = self.get(&target).await;
         assert_eq!(response.status, 200, "{target}: {}", response.text());
         let page = response.json();
         let page_cursor = page["cursor"].as_str().expect("a cursor");
@@ -428,10 +491,10 @@ impl Reader {
             .map(|channel| format!("channel={channel}"))
             .collect();
         format!(
-            "{}?{}&cursor={cursor}{more}{}",
+            "{}?{}&cursor={cursor}{}{more}",
             self.via.path(),
             channels.join("&"),
-            self.query
+            self.more
         )
     }
 
