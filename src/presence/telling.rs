@@ -77,10 +77,10 @@ async fn at(time: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, sleep};
-
     use std::sync::Arc;
     use std::time::Duration;
+
+    use tokio::time::sleep;
 
     use super::*;
     use crate::broker::{Broker, Memory};
