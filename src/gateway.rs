@@ -42,6 +42,22 @@ pub struct Gateway {
     cut: Switch,
 }
 
+/// Why a configuration was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The keys of `auth`.
+    #[error("{0}")]
+    Keys(#[from] KeyError),
+    /// It does not go together with what is read at the start only.
+    #[error("{sentence}. These need a new start: {fixed}")]
+    Misfit {
+        /// What is wrong with it.
+        sentence: String,
+        /// What is different and stays as it was.
+        fixed: String,
+    },
+}
+
 impl Gateway {
     /// A gateway with the memory broker.
     ///
@@ -76,10 +92,15 @@ impl Gateway {
     /// need a new start for it.
     ///
     /// # Errors
-    /// [`KeyError`]; nothing has changed then.
-    pub fn reload(&self, mut config: Config) -> Result<Vec<&'static str>, KeyError> {
-        self.auth.reload(&config.auth)?;
+    /// [`ReloadError`]; nothing has changed then.
+    pub fn reload(&self, mut config: Config) -> Result<Vec<&'static str>, ReloadError> {
         let fixed = config.keep_fixed(&self.config());
+        // What is new may not fit what stays.
+        config.check().map_err(|sentence| ReloadError::Misfit {
+            sentence,
+            fixed: fixed.join(", "),
+        })?;
+        self.auth.reload(&config.auth)?;
         self.limits.reload(&config);
         self.config.store(Arc::new(config));
         let end = End {

@@ -190,13 +190,15 @@ section! {
         loopback: bool = false,
         /// Most channels of one request or one WebSocket.
         channels_max: usize = 100,
-        /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent.
+        /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent. 16777216 (16 MiB) at
+        /// most. Raise `history.bytes_max` with it: a channel that has room for one message loses the last one to the next.
+        /// A body or a frame may be 4/3 of it and 4 KiB, and has `timeouts.body_s` to arrive over HTTP.
         message_bytes_max: usize = 65_536,
         /// Largest request head, in bytes, give or take what one read brings, and how much of a stream is buffered before its reader is left behind. 8192
         /// or more.
         head_bytes_max: usize = 65_536,
-        /// Most bytes of messages that wait to be written to one WebSocket. Its reader is then left behind in the history.
-        /// Answers to its commands may be 64 KiB over it, and one answer that is larger, a page of history, whole.
+        /// Most bytes of messages that wait to be written to one WebSocket, and one message that is larger. Its reader is
+        /// then left behind in the history. Answers to its commands may be 64 KiB over it, and one answer that is larger, a page of history, whole.
         queued_bytes_max: usize = 262_144,
         /// Messages in a page when the request does not say.
         page_messages: usize = 100,
@@ -270,6 +272,9 @@ section! {
         deflate: bool = true,
         /// Messages below this many bytes are sent as they are, because compressing them gains nothing.
         deflate_bytes_min: usize = 256,
+        /// Messages over this many bytes are sent as they are, because compressing them takes long, and others wait
+        /// meanwhile. Clients may send compressed ones of any size.
+        deflate_bytes_max: usize = 1024 * 1024,
         /// Messages over this many bytes are sent in fragments of it, so that pings pass between. 512 or more.
         fragment_bytes: usize = 16_384,
     }
@@ -299,6 +304,15 @@ section! {
         filter: String = "info".to_owned(),
     }
 }
+
+/// The greatest `limits.message_bytes_max`. Whoever publishes, holds and reads a message takes a few times its size in memory.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The most that a message grows while it becomes JSON: a control character in a text is written in six (RFC 8259, section 7).
+const JSON_GROWTH_MAX: usize = 6;
+
+/// Room for what stands around a message while it is kept.
+const AROUND_MESSAGE_BYTES: usize = 4096;
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -462,8 +476,21 @@ impl Config {
                 "history.bytes_total_max must be at least history.bytes_max",
             ),
             (
+                self.limits.message_bytes_max <= MESSAGE_BYTES_MAX,
+                "limits.message_bytes_max must be at most 16777216 (16 MiB): send what is larger elsewhere, and its address here",
+            ),
+            (
                 self.history.bytes_max >= self.limits.message_bytes_max,
                 "history.bytes_max must be at least limits.message_bytes_max: a channel keeps its newest message",
+            ),
+            (
+                self.limits
+                    .message_bytes_max
+                    .saturating_mul(JSON_GROWTH_MAX)
+                    .saturating_add(AROUND_MESSAGE_BYTES)
+                    <= self.history.bytes_total_max,
+                "history.bytes_total_max must be at least 6 times limits.message_bytes_max, and 4096 more: as JSON a text may \
+                 take that much, and one that never fits could never be published",
             ),
             (
                 self.limits.page_messages_max >= self.limits.page_messages,

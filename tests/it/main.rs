@@ -18,6 +18,7 @@ mod hopping;
 mod hostile;
 mod http2;
 mod jwks;
+mod large;
 mod leaving;
 mod limits;
 mod model;
