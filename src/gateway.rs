@@ -18,6 +18,7 @@ use crate::code::{Code, End};
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::pages::{Pages, PagesError};
 use crate::protocol::command::CommandLimits;
 use crate::switch::{Switch, Watch};
 
@@ -37,9 +38,22 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// All tasks of connections, so that going down can wait for them.
     pub tasks: TaskTracker,
+    /// The folder of pages, if there is one.
+    pub pages: Option<Pages>,
     unready: AtomicBool,
     draining: AtomicBool,
     cut: Switch,
+}
+
+/// Why a gateway cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The keys of `auth`.
+    #[error("{0}")]
+    Keys(#[from] KeyError),
+    /// The folder of pages.
+    #[error("{0}")]
+    Pages(#[from] PagesError),
 }
 
 /// Why a configuration was not taken over.
@@ -62,8 +76,8 @@ impl Gateway {
     /// A gateway with the memory broker.
     ///
     /// # Errors
-    /// [`KeyError`] for keys of `auth` that cannot be used.
-    pub fn new(config: Config) -> Result<Self, KeyError> {
+    /// [`SetupError`] for keys of `auth` and a folder of pages that cannot be used.
+    pub fn new(config: Config) -> Result<Self, SetupError> {
         let store = Arc::new(Store::new(bounds(&config)));
         let broker = Broker::Memory(Memory::new(Arc::clone(&store)));
         let metrics = Arc::new(Metrics::default());
@@ -75,6 +89,7 @@ impl Gateway {
             limits,
             metrics,
             tasks: TaskTracker::new(),
+            pages: Pages::open(&config.server.pages, config.limits.files_max)?,
             unready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             cut: Switch::default(),

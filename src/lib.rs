@@ -25,6 +25,7 @@ pub mod config;
 pub mod gateway;
 pub mod limits;
 pub mod metrics;
+pub mod pages;
 
 pub mod fetch;
 pub mod stall;

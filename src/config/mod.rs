@@ -105,6 +105,10 @@ section! {
         /// Adds `/v1/echo`, a WebSocket that returns every message, up to 16 MiB, for conformance suites. On loopback
         /// addresses only.
         echo: bool = false,
+        /// A folder whose files are served at `/`, to anybody, by the public listeners: pages that use the gateway from its own host.
+        /// `index.html` stands for its folder. Files and folders whose names begin with a dot are not served, nor is what links lead
+        /// to outside. The gateway's own paths, and all below `/v1/`, win. Empty: none.
+        pages: String = String::new(),
         /// Proxies whose word is taken: addresses such as `10.0.0.1` or networks such as `10.0.0.0/8`. Of a connection
         /// from one of them, the rightmost address in `X-Forwarded-For` that is not listed here is the client's, for
         /// limits and logs, and `X-Forwarded-Proto` says whether it is encrypted. From anybody else these headers are
@@ -170,6 +174,8 @@ section! {
         attachments_per_address_max: usize = 1000,
         /// Most attachments of one user. One more is answered `overloaded`.
         attachments_per_user_max: usize = 100,
+        /// Most files of `server.pages` that are sent at a time. One more is answered `overloaded`.
+        files_max: usize = 1000,
         /// How often a user may publish, or an address for clients without a user: so many in a second and so many at once,
         /// as in `50/s burst 100`; so many in some seconds and at once, as in `100/60s`; or `off`. A message to several
         /// channels costs one for each. One too many is answered `rate_limited`.
@@ -369,6 +375,7 @@ impl Config {
                 "limits.attachments_per_user_max",
                 self.limits.attachments_per_user_max,
             ),
+            ("limits.files_max", self.limits.files_max),
             ("limits.rate_keys_max", self.limits.rate_keys_max),
             ("limits.refusals_max", self.limits.refusals_max),
             ("limits.message_bytes_max", self.limits.message_bytes_max),
@@ -421,10 +428,12 @@ impl Config {
             "server.admin_listen": server.admin_listen,
             // Where it may be is checked at the start only.
             "server.echo": server.echo,
+            "server.pages": server.pages,
             "tls": tls,
             "history": history,
             "limits.sockets_max": limits.sockets_max,
             "limits.admin_sockets_max": limits.admin_sockets_max,
+            "limits.files_max": limits.files_max,
             "limits.handshakes_max": limits.handshakes_max,
             "timeouts.tls_s": timeouts.tls_s,
             "timeouts.heartbeat_s": timeouts.heartbeat_s,

@@ -13,6 +13,7 @@ mod conformance;
 mod crowd;
 mod deflate;
 mod docs;
+mod files;
 mod fuzz;
 mod hopping;
 mod hostile;
