@@ -10,6 +10,8 @@ use http_body::{Frame, SizeHint};
 use crate::protocol::printed::Printed;
 use crate::transport::sse::SseStream;
 
+use super::pages::FileBody;
+
 /// How much is handed out at a time. Over HTTP/2 what was handed out waits in a queue until the client's window opens, and a
 /// client that takes nothing is noticed between two chunks.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -23,6 +25,8 @@ pub enum Body {
     Page(Box<Printed>),
     /// An event stream.
     Sse(Box<SseStream>),
+    /// A file.
+    File(Box<FileBody>),
 }
 
 /// Marks an answer after which the client should come back by another connection: it was sent elsewhere, and a balancer may
@@ -88,6 +92,9 @@ impl http_body::Body for Body {
             Self::Sse(stream) => stream
                 .poll_chunk(cx)
                 .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+            Self::File(file) => file
+                .poll_chunk(cx)
+                .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
         }
     }
 
@@ -96,6 +103,7 @@ impl http_body::Body for Body {
             Self::Full(rest) => rest.is_empty(),
             Self::Page(rest) => rest.is_empty(),
             Self::Sse(_) => false,
+            Self::File(file) => file.left() == 0,
         }
     }
 
@@ -104,6 +112,7 @@ impl http_body::Body for Body {
             Self::Full(rest) => SizeHint::with_exact(rest.len() as u64),
             Self::Page(rest) => SizeHint::with_exact(rest.len() as u64),
             Self::Sse(_) => SizeHint::default(),
+            Self::File(file) => SizeHint::with_exact(file.left()),
         }
     }
 }

@@ -10,6 +10,7 @@ mod door;
 mod error;
 mod late_key;
 mod ops;
+mod pages;
 mod publish;
 mod query;
 mod receive;
@@ -136,6 +137,15 @@ fn refuse(gateway: &Arc<Gateway>, parts: Parts, problem: Problem) -> Response<Bo
 }
 
 fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) -> Handled {
+    if is_page(gateway, peer.entrance, parts.uri.path()) {
+        return match check_method(&parts, route::GET_HEAD) {
+            Ok(()) => {
+                let serving = pages::serve(Arc::clone(gateway), parts);
+                Handled::Later(Box::pin(serving.in_current_span()))
+            }
+            Err(refusal) => discard::refuse(*refusal, body, parts.version),
+        };
+    }
     let endpoint = match endpoint(gateway, peer.entrance, &parts) {
         Ok(endpoint) => endpoint,
         Err(refusal) => return discard::refuse(*refusal, body, parts.version),
@@ -196,6 +206,20 @@ fn endpoint(
     let Some((endpoint, methods)) = found.filter(|(_, methods)| !methods.is_empty()) else {
         return Err(Box::new(error::response(&nothing_here(entrance))));
     };
+    check_method(parts, methods)?;
+    Ok(endpoint)
+}
+
+/// True for a path at which a page may be: the gateway's own ones win.
+fn is_page(gateway: &Gateway, entrance: Entrance, path: &str) -> bool {
+    entrance == Entrance::Public
+        && gateway.pages.is_some()
+        && Endpoint::at(path).is_none()
+        && !pages::is_reserved(path)
+}
+
+/// Only these methods go on; the answer to others says which.
+fn check_method(parts: &Parts, methods: &[Method]) -> Result<(), Box<Response<Body>>> {
     if parts.method == Method::OPTIONS {
         return Err(Box::new(cors::preflight(methods)));
     }
@@ -206,7 +230,7 @@ fn endpoint(
         response.headers_mut().insert(ALLOW, allowed);
         return Err(Box::new(response));
     }
-    Ok(endpoint)
+    Ok(())
 }
 
 fn nothing_here(entrance: Entrance) -> Problem {

@@ -59,7 +59,8 @@ const GET: &[Method] = &[Method::GET, Method::OPTIONS];
 const GET_CONNECT: &[Method] = &[Method::GET, Method::CONNECT, Method::OPTIONS];
 const GET_DELETE: &[Method] = &[Method::GET, Method::DELETE, Method::OPTIONS];
 const DELETE: &[Method] = &[Method::DELETE, Method::OPTIONS];
-const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
+/// What files and what is like them take.
+pub const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
 const POST: &[Method] = &[Method::POST, Method::OPTIONS];
 
 impl Endpoint {

@@ -23,17 +23,25 @@ impl Printed {
         self.bytes == 0
     }
 
-    pub(super) fn push(&mut self, piece: Bytes) {
+    /// Adds a piece at the end.
+    pub fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.bytes += piece.len();
             self.pieces.push_back(piece);
         }
     }
 
-    /// Takes what comes next, at most so many bytes.
+    /// Takes what comes next, at most so many bytes. What is part of one piece is shared, the rest is put together.
     pub fn take(&mut self, bytes_max: usize) -> Bytes {
         let bytes = self.bytes.min(bytes_max);
         self.bytes -= bytes;
+        if let Some(piece) = self.pieces.front_mut().filter(|piece| piece.len() >= bytes) {
+            let taken = piece.split_to(bytes);
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
+            return taken;
+        }
         let mut taken = BytesMut::with_capacity(bytes);
         while taken.len() < bytes
             && let Some(piece) = self.pieces.front_mut()

@@ -32,6 +32,8 @@ impl Http2 {
         let stream = TcpStream::connect(address)
             .await
             .expect("the gateway listens");
+        // As clients do: else the end of a long body waits for an acknowledgement each time the window closes.
+        stream.set_nodelay(true).expect("an option");
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .initial_stream_window_size(stream_window_bytes)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -44,15 +46,23 @@ impl Http2 {
 
     /// Gets a target and returns the answer with its body still to come.
     pub async fn open(&self, target: &str) -> ::http::Response<Incoming> {
-        self.send("GET", target, Bytes::new()).await
+        self.send("GET", target, &[], Bytes::new()).await
     }
 
-    async fn send(&self, method: &str, target: &str, body: Bytes) -> ::http::Response<Incoming> {
-        let request = ::http::Request::builder()
+    async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> ::http::Response<Incoming> {
+        let mut request = ::http::Request::builder()
             .method(method)
-            .uri(format!("http://{}{target}", self.address))
-            .body(Full::new(body))
-            .expect("a request");
+            .uri(format!("http://{}{target}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body)).expect("a request");
         let answer = self.sender.clone().send_request(request);
         let answer = within(&format!("{method} {target} over HTTP/2"), answer).await;
         let answer = answer.expect("an answer");
@@ -62,7 +72,14 @@ impl Http2 {
 
     /// Sends a request and reads the whole answer.
     pub async fn request(&self, method: &str, target: &str, body: Bytes) -> Response {
-        http::read(target, self.send(method, target, body).await).await
+        http::read(target, self.send(method, target, &[], body).await).await
+    }
+
+    /// Publishes a body of some content type.
+    pub async fn publish(&self, channel: &str, kind: &str, body: Bytes) -> Response {
+        let target = format!("/v1/publish?channel={channel}");
+        let headers = [("content-type", kind)];
+        http::read(&target, self.send("POST", &target, &headers, body).await).await
     }
 
     /// True once the gateway closed the connection.
