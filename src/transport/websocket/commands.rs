@@ -152,7 +152,7 @@ fn run(
             page.gaps
                 .iter()
                 .for_each(|gap| gateway.metrics.count_gap(gap.lost.reason));
-            Ok(answer(page.json.all()))
+            Ok(answer(page.json.all().into()))
         }
         // It changes who the client is, and is done by `refresh`.
         Command::Refresh { .. } => Err(Problem::bad_request("refresh stands for itself")),
