@@ -99,9 +99,14 @@ impl Attachments {
         transport: Transport,
         holder: Holder,
     ) -> Result<Attachment, Problem> {
-        self.table.lock().check_draining()?;
         let account = self.limits.account(holder.user.as_ref(), holder.address);
-        let counted = self.limits.attach(account)?;
+        let counted = match self.limits.attach(account) {
+            Ok(counted) => counted,
+            Err(refused) => {
+                self.table.lock().check_draining()?;
+                return Err(refused.into());
+            }
+        };
         let attachments_max = self.limits.attachments_max();
         let retires_at_s = self.draw_retirement();
         let mut table = self.table.lock();
