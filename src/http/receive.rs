@@ -19,9 +19,11 @@ use crate::transport::poll::{self, Answer, Looked};
 use crate::transport::sse::{self, SseStream};
 use crate::transport::websocket::{self, Agreement, Opening};
 use crate::transport::{Client, Transport, holder};
+use crate::wire::Alarm;
 
 use super::Handled;
 use super::body::{Body, SentAway};
+use super::query::Query;
 use super::route::{Attach, Poll};
 use super::{credentials, error, etag, page_response, route, route_limits};
 
@@ -153,8 +155,14 @@ fn event_stream(body: Body) -> Response<Body> {
 }
 
 /// `GET /v1/longpoll`.
-pub fn long_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
-    let looked = open_poll(gateway, peer, parts).and_then(|request| poll::long(gateway, request));
+pub fn long_poll(
+    gateway: &Arc<Gateway>,
+    peer: Peer,
+    alarm: Option<&Arc<Alarm>>,
+    parts: &Parts,
+) -> Handled {
+    let request = open_poll(gateway, peer, parts);
+    let looked = request.and_then(|request| poll::long(gateway, alarm, request));
     match looked {
         Ok(Looked::Found(found)) => Handled::Now(answer(Ok(found))),
         Ok(Looked::Waits(waiting)) => {
@@ -171,13 +179,15 @@ pub fn short_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Response
 }
 
 fn open_poll(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<poll::Request, Problem> {
+    let query = Query::of(parts)?;
     let Poll {
         attach,
         limit,
         wait,
         known,
-    } = route::poll(parts, route_limits(gateway))?;
-    let principal = authorize(gateway, credentials::read(parts)?, &attach)?;
+    } = route::poll_of(&query, &parts.headers, route_limits(gateway))?;
+    let credential = credentials::read_of(&query, &parts.headers)?;
+    let principal = authorize(gateway, credential, &attach)?;
     let session = attach.session.as_ref();
     let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));
     Ok(poll::Request {
