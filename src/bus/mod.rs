@@ -155,23 +155,39 @@ impl Bus {
         ))
     }
 
+    /// Attaches a session's signal where a reader stands that has read all there was: see [`Bus::subscribe`].
+    ///
+    /// # Errors
+    /// As [`Bus::subscribe`].
+    pub async fn subscribe_after(
+        &self,
+        reader: Reader,
+        signal: &Arc<Signal>,
+        index: u32,
+    ) -> Result<Subscription, PublishError> {
+        self.broker.join(&reader.name).await?;
+        Ok(Subscription::after(&self.store, reader, signal, index))
+    }
+
     /// A reader that nobody wakes and that leaves nothing behind: one look at a channel.
     pub fn peek(&self, channel: &ChannelName, start: Start) -> Reader {
-        let (source, position) = match self.store.find(channel) {
-            Ok(found) => {
-                let position = self.store.with_log(&found, |log| log.locate(start));
-                (Source::Channel(found), position)
-            }
-            Err(vacant) => {
-                let position = if let Start::After(position) = start {
-                    position
-                } else {
-                    vacant
+        match (self.store.find(channel), start) {
+            (Ok(found), start) => {
+                let position = match start {
+                    Start::After(position) => position,
+                    Start::Now | Start::Earliest => {
+                        self.store.with_log(&found, |log| log.locate(start))
+                    }
                 };
-                (Source::Vacant(vacant), position)
+                Reader::new(found.name.clone(), Source::Channel(found), position)
             }
-        };
-        Reader::new(channel.clone(), source, position)
+            (Err(vacant), Start::After(position)) => {
+                Reader::new(channel.clone(), Source::Vacant(vacant), position)
+            }
+            (Err(vacant), Start::Now | Start::Earliest) => {
+                Reader::new(channel.clone(), Source::Vacant(vacant), vacant)
+            }
+        }
     }
 
     /// Reads from one reader, whose items get this index.

@@ -29,10 +29,7 @@ pub(super) fn run(
         eprintln!("everyway: cannot log: {error}");
         return ExitCode::FAILURE;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match server::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("everyway: cannot start: {error}");

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::protocol::printed::Printed;
+use crate::protocol::printed::{Pieces, Printed};
 use crate::transport::sse::SseStream;
 
 use super::pages::FileBody;
@@ -22,7 +22,7 @@ pub enum Body {
     /// Everything is there, or nothing.
     Full(Bytes),
     /// A page of more than a chunk.
-    Page(Box<Printed>),
+    Page(Box<Pieces>),
     /// An event stream.
     Sse(Box<SseStream>),
     /// A file.
@@ -45,12 +45,11 @@ impl Body {
         Self::Full(bytes.into())
     }
 
-    /// A page. A short one is put together at once, because it is no more than its pieces are.
+    /// A page.
     pub fn page(json: Printed) -> Self {
-        if json.len() <= CHUNK_BYTES {
-            Self::full(json.all())
-        } else {
-            Self::Page(Box::new(json))
+        match json {
+            Printed::Whole(json) => Self::Full(json),
+            Printed::Pieces(json) => Self::Page(Box::new(json)),
         }
     }
 

@@ -4,15 +4,63 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+/// A text of at most so many bytes is one piece: it is no more than its pieces are.
+pub const WHOLE_BYTES_MAX: usize = 16 * 1024;
+
 /// JSON in pieces. A client that takes nothing makes the gateway hold the pieces, which others hold too, and not a copy of
 /// up to a whole page for each request.
+#[derive(Debug)]
+pub enum Printed {
+    /// A short one.
+    Whole(Bytes),
+    /// A long one.
+    Pieces(Pieces),
+}
+
+/// The pieces of a long one.
 #[derive(Debug, Default)]
-pub struct Printed {
+pub struct Pieces {
     pieces: VecDeque<Bytes>,
     bytes: usize,
 }
 
 impl Printed {
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Whole(whole) => whole.len(),
+            Self::Pieces(pieces) => pieces.len(),
+        }
+    }
+
+    /// True if there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of it in one piece.
+    pub fn all(self) -> Bytes {
+        match self {
+            Self::Whole(whole) => whole,
+            Self::Pieces(mut pieces) => pieces.take(usize::MAX),
+        }
+    }
+}
+
+impl From<Printed> for Pieces {
+    fn from(printed: Printed) -> Self {
+        match printed {
+            Printed::Whole(whole) => {
+                let mut pieces = Self::default();
+                pieces.push(whole);
+                pieces
+            }
+            Printed::Pieces(pieces) => pieces,
+        }
+    }
+}
+
+impl Pieces {
     /// How many bytes are left.
     pub fn len(&self) -> usize {
         self.bytes
@@ -53,11 +101,6 @@ impl Printed {
         }
         taken.freeze()
     }
-
-    /// All of it in one piece.
-    pub fn all(mut self) -> Vec<u8> {
-        self.take(usize::MAX).into()
-    }
 }
 
 #[cfg(test)]
@@ -67,7 +110,7 @@ mod tests {
     #[test]
     fn it_is_taken_in_any_portions() {
         for portion in 1..12 {
-            let mut printed = Printed::default();
+            let mut printed = Pieces::default();
             for piece in ["ab", "", "c", "defgh"] {
                 printed.push(Bytes::from_static(piece.as_bytes()));
             }

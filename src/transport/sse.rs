@@ -13,7 +13,7 @@ use crate::code::{Code, End};
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::protocol::event;
-use crate::protocol::printed::Printed;
+use crate::protocol::printed::Pieces;
 use crate::session::Session;
 
 use super::{Client, Transport};
@@ -49,7 +49,7 @@ enum State {
     Begin(Bytes),
     Live,
     /// The rest of a batch with a large message.
-    Sending(Printed),
+    Sending(Pieces),
     /// With the code of the end.
     Ended(Code),
 }
@@ -146,7 +146,7 @@ impl SseStream {
     /// A batch as one chunk, or as the first of several. The JSON is shared by all readers; the `id:` line is this one's own.
     fn encode(&mut self, batch: &Batch) -> Bytes {
         // Without a large message it stays empty, and takes no memory.
-        let mut printed = Printed::default();
+        let mut printed = Pieces::default();
         let mut chunk = Vec::with_capacity(batch.items.len() * 256);
         for (index, item) in &batch.items {
             let position = &mut self.positions[*index as usize];
@@ -180,7 +180,7 @@ impl SseStream {
     }
 
     /// Hands out the next chunk of a batch with a large message.
-    fn send(&mut self, mut rest: Printed) -> Bytes {
+    fn send(&mut self, mut rest: Pieces) -> Bytes {
         let chunk = rest.take(CHUNK_BYTES);
         if !rest.is_empty() {
             self.state = State::Sending(rest);

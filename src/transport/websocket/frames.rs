@@ -6,7 +6,7 @@ use super::deflate::deflate;
 use crate::bus::Publication;
 use crate::bus::publication::{Frames, frame_head};
 use crate::config;
-use crate::protocol::printed::Printed;
+use crate::protocol::printed::{Pieces, Printed};
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
@@ -108,7 +108,8 @@ pub fn ping_frame() -> Bytes {
 const PAGE_FRAME_BYTES_MAX: usize = 16 * 1024;
 
 /// A page as frames that are made when they are asked for: the messages in it are those of the channel until then.
-pub fn of_page(mut page: Printed, fragment_bytes: usize) -> impl Iterator<Item = Bytes> + Send {
+pub fn of_page(page: Printed, fragment_bytes: usize) -> impl Iterator<Item = Bytes> + Send {
+    let mut page = Pieces::from(page);
     let mut opcode = TEXT;
     std::iter::from_fn(move || {
         if page.is_empty() {
@@ -150,11 +151,11 @@ mod tests {
 
     #[test]
     fn a_page_is_one_message_in_frames() {
-        let mut page = Printed::default();
+        let mut page = Pieces::default();
         for piece in ["abc", "de"] {
             page.push(piece.into());
         }
-        let frames: Vec<Bytes> = of_page(page, 2).collect();
+        let frames: Vec<Bytes> = of_page(Printed::Pieces(page), 2).collect();
         assert_eq!(frames, ["\x01\x02ab".as_bytes(), b"\0\x02cd", b"\x80\x01e"]);
     }
 
