@@ -10,58 +10,38 @@ const { setTimeout: pause } = require('node:timers/promises');
 const WebSocket = require('ws');
 
 const [name, number = '1', url = 'http://127.0.0.1:8080'] = process.argv.slice(2);
-const room = `room:${number}`, presence = `presence:${room}`;
-// A byte that a channel's name cannot have is written in hex.
-const inbox = '@' + [...Buffer.from(name)].map((byte) => {
-  const c = String.fromCharCode(byte);
-  return /[A-Za-z0-9_.:/-]/.test(c) ? c : '=' + byte.toString(16).toUpperCase().padStart(2, '0');
-}).join('');
+const room = `room:${number}`, presence = `presence:${room}`, channels = [room, presence, '@']; // `@` is one's own inbox
 const session = randomBytes(16).toString('hex'); // of all attachments of one session the newest is served
-const at = new Map(); // channel -> [epoch, offset]: everything up to there was shown
+const at = new Map(); // channel -> [epoch, offset]: everything up to there was shown; a channel that is not in it starts now
 const here = new Set();
 const unsent = new Map(); // ref -> command: what was not answered is sent again after a reconnect, with the same key
 const UNSENT_MAX = 100;
 
 // What others wrote must not steer the terminal.
 const tell = (text) => console.log(text.replace(/\p{Cc}/gu, '\ufffd'));
-const token = (text) => [text.split('.')[0], Number(text.split('.')[1])];
-
-async function get(path, query) {
-  const answer = await fetch(`${url}${path}?${new URLSearchParams({ ...query, user: name })}`, { signal: AbortSignal.timeout(10000) });
-  if (answer.ok) return answer.json();
-  if (answer.status < 500 && answer.status !== 429) stop(`refused: ${await answer.text()}`);
-  throw new Error(`the answer was ${answer.status}`);
-}
+const position = (token) => [token.split('.')[0], Number(token.split('.')[1])];
 
 function stop(why) {
   tell(`* ${why}`);
   process.exit(1);
 }
 
-// Who is here, and where to follow what changes from.
+// Who is here, on all pages, and where to follow what changes from.
 async function askWhoIsHere() {
-  const first = await get('/v1/presence', { channel: room, limit: 1000 });
-  const users = first.users.map(({ user }) => user);
-  for (let page = first; page.more;) {
-    page = await get('/v1/presence', { channel: room, limit: 1000, after: users.at(-1) });
+  const query = new URLSearchParams({ channel: room, user: name, limit: 1000 });
+  let first, page, users = [];
+  do {
+    const answer = await fetch(`${url}/v1/presence?${query}`, { signal: AbortSignal.timeout(10000) });
+    page = await answer.json();
+    if (page.error) throw new Error(page.error.message);
+    first ??= page;
     users.push(...page.users.map(({ user }) => user));
-  }
+    query.set('after', users.at(-1) ?? '');
+  } while (page.more);
   here.clear();
   users.forEach((user) => here.add(user));
   tell(`* ${first.count} here: ${users.join(', ')}`);
   return first.cursor;
-}
-
-// Shows what was said last, and notes where to go on.
-async function begin() {
-  const follow = [];
-  for (const channel of [room, inbox]) {
-    const page = await get('/v1/history', { channel, order: 'desc', limit: 10 });
-    page.messages.reverse().forEach(show);
-    follow.push([channel, token(page.follow)]);
-  }
-  follow.push([presence, token(await askWhoIsHere())]);
-  follow.forEach(([channel, place]) => at.set(channel, place));
 }
 
 function show({ channel, from = 'somebody', data = '(bytes)' }) {
@@ -72,13 +52,15 @@ function show({ channel, from = 'somebody', data = '(bytes)' }) {
     if (came.length) tell(`* ${came.join(', ')} came, ${data.users} here`);
     if (left.length) tell(`* ${left.join(', ')} left, ${data.users} here`);
   } else {
-    tell(`${from}${channel === inbox ? ' (to you only)' : ''}: ${typeof data === 'string' ? data : JSON.stringify(data)}`);
+    tell(`${from}${channel.startsWith('@') ? ' (to you only)' : ''}: ${typeof data === 'string' ? data : JSON.stringify(data)}`);
   }
 }
 
 // One object from the gateway. Positions move when it was shown: nothing is missed, and nothing comes twice.
 async function take(told) {
-  if (told.type === 'message' && told.offset > at.get(told.channel)[1]) {
+  if (told.type === 'welcome') {
+    told.channels.forEach(({ channel, epoch, offset }) => at.set(channel, [epoch, offset]));
+  } else if (told.type === 'message' && told.offset > at.get(told.channel)[1]) {
     show(told);
     at.get(told.channel)[1] = told.offset;
   } else if (told.type === 'gap') {
@@ -97,9 +79,9 @@ async function take(told) {
 
 // Follows over one connection until it ends, and returns how long the gateway wants to be left alone, in milliseconds.
 async function attach() {
-  if (at.size === 0) await begin();
+  if (at.size === 0) at.set(presence, position(await askWhoIsHere()));
   const cursor = [...at].map(([channel, [epoch, offset]]) => `${channel}@${epoch}.${offset}`).join(',');
-  const query = new URLSearchParams([...[...at.keys()].map((channel) => ['channel', channel]),
+  const query = new URLSearchParams([...channels.map((channel) => ['channel', channel]),
     ['cursor', cursor], ['user', name], ['session', session]]);
   const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/ws?${query}`, { handshakeTimeout: 10000 });
   let later = 0, failure, silence;

@@ -13,7 +13,7 @@ import secrets
 import sys
 import threading
 from urllib.error import HTTPError
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from websockets.asyncio.client import connect
@@ -21,9 +21,9 @@ from websockets.exceptions import WebSocketException
 
 name, room, url = (sys.argv[1:] + ["1", "http://127.0.0.1:8080"][len(sys.argv[2:]) :])[:3]
 room, presence = f"room:{room}", f"presence:room:{room}"
-inbox = "@" + quote(name, safe="_-.:/").replace("%", "=").replace("~", "=7E")
+channels = room, presence, "@"  # "@" is one's own inbox
 session = secrets.token_hex(16)  # of all attachments of one session the newest is served
-at = {}  # channel -> [epoch, offset]: everything up to there was shown
+at = {}  # channel -> [epoch, offset]: everything up to there was shown; a channel that is not in it starts now
 here = set()
 unsent = {}  # ref -> command: what was not answered is sent again after a reconnect, with the same key
 UNSENT_MAX = 100
@@ -33,36 +33,23 @@ class Later(Exception):
     """The gateway asks for a delay, in seconds."""
 
 
-def get(path, **query):
-    return json.load(urlopen(f"{url}{path}?{urlencode(query | {'user': name})}", timeout=10))
-
-
 def tell(*words):
     """Prints a line. What others wrote must not steer the terminal."""
     print("".join(c if c.isprintable() else "\ufffd" for c in " ".join(words)), flush=True)
 
 
 def ask_who_is_here():
-    """Who is here, and where to follow what changes from."""
-    page = first = get("/v1/presence", channel=room, limit=1000)
-    users = [person["user"] for person in page["users"]]
-    while page["more"]:
-        page = get("/v1/presence", channel=room, limit=1000, after=users[-1])
+    """Who is here, on all pages, and where to follow what changes from."""
+    query, first, users = {"channel": room, "user": name, "limit": 1000}, None, []
+    while not first or page["more"]:
+        page = json.load(urlopen(f"{url}/v1/presence?{urlencode(query)}", timeout=10))
+        first = first or page
         users += [person["user"] for person in page["users"]]
+        query["after"] = users[-1] if users else ""
     here.clear()
     here.update(users)
     tell(f"* {first['count']} here:", ", ".join(sorted(here)))
     return first["cursor"]
-
-
-def begin():
-    """Shows what was said last, and notes where to go on."""
-    for channel in room, inbox:
-        page = get("/v1/history", channel=channel, order="desc", limit=10)
-        for message in reversed(page["messages"]):
-            show(message)
-        move(channel, *page["follow"].split("."))
-    move(presence, *ask_who_is_here().split("."))
 
 
 def move(channel, epoch, offset):
@@ -80,13 +67,16 @@ def show(message):
             if users:
                 tell("*", ", ".join(users), what + ",", str(data["users"]), "here")
     else:
-        private = " (to you only)" if message["channel"] == inbox else ""
+        private = " (to you only)" if message["channel"][0] == "@" else ""
         tell(f"{sender}{private}:", data if isinstance(data, str) else json.dumps(data))
 
 
 def take(told):
     """One object from the gateway. Positions move when it was shown: nothing is missed, and nothing comes twice."""
     match told["type"]:
+        case "welcome":
+            for place in told["channels"]:
+                move(place["channel"], place["epoch"], place["offset"])
         case "message" if told["offset"] > at[told["channel"]][1]:
             show(told)
             at[told["channel"]][1] = told["offset"]
@@ -134,9 +124,9 @@ async def say(socket, lines):
 async def attach(lines):
     """Follows over one connection, until it ends. True if this client closed it."""
     if not at:
-        begin()
+        move(presence, *ask_who_is_here().split("."))
     cursor = ",".join(f"{channel}@{epoch}.{offset}" for channel, (epoch, offset) in at.items())
-    query = [("channel", channel) for channel in at] + [("cursor", cursor), ("user", name), ("session", session)]
+    query = [("channel", channel) for channel in channels] + [("cursor", cursor), ("user", name), ("session", session)]
     async with connect(f"ws{url[4:]}/v1/ws?{urlencode(query)}", max_size=None) as socket:
         saying = asyncio.create_task(say(socket, lines))
         try:

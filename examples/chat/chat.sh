@@ -4,17 +4,40 @@
 #     ./chat.sh NAME [ROOM] [URL]
 #
 # Each line that is typed is said to all in the room; `/msg NAME TEXT` goes to one person only, with quotes around a name that
-# has spaces. Ctrl-D leaves. It needs curl 7.87, bash 4.2, grep, od and sed.
+# has spaces. Ctrl-D leaves. It needs curl 7.87, bash 4.4, awk, grep, od and sed.
 set -u
 export LC_ALL=C.UTF-8
 name=${1?who are you?} room=room:${2-1} url=${3-http://127.0.0.1:8080}
 session=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') # of all attachments of one session the newest is served
 declare -A here
 
-# What the gateway says about itself and others is JSON of one shape: a text is what stands between quotes. Escapes that
-# would steer the terminal stay as they are.
+# What the gateway says about itself and others is JSON of one shape: a text is what stands between quotes. Nothing of it
+# may steer the terminal.
 text='"([^"\\]|\\.)*"'
-plain() { sed -E 's/^"//; s/"$//; s/\\u(00[01789][0-9a-fA-F]|[dD][89a-fA-F])/\\\\u\1/g; s/\\[nrtbf]/ /g; s/\\(["\/])/\1/g' | while IFS= read -r said; do printf '%b\n' "$said"; done | tr -d '\000-\011\013-\037\177'; }
+plain() {
+  LC_ALL=C awk '
+    function hex(digits, i, n) { for (i = 1; i <= 4; i++) n = n * 16 + index("123456789abcdef", tolower(substr(digits, i, 1))); return n }
+    function tail(n) { return sprintf("%c", 128 + int(n) % 64) }
+    function utf8(n) {
+      if (n < 32 || (n > 126 && n < 160)) return "?"
+      if (n < 128) return sprintf("%c", n)
+      if (n < 2048) return sprintf("%c", 192 + int(n / 64)) tail(n)
+      if (n < 65536) return sprintf("%c", 224 + int(n / 4096)) tail(n / 64) tail(n)
+      return sprintf("%c", 240 + int(n / 262144)) tail(n / 4096) tail(n / 64) tail(n)
+    }
+    {
+      rest = /^"/ ? substr($0, 2, length($0) - 2) : $0; said = ""
+      while (/^"/ && (i = index(rest, "\\"))) {
+        said = said substr(rest, 1, i - 1); c = substr(rest, i + 1, 1); rest = substr(rest, i + 2)
+        if (c == "u") {
+          n = hex(rest); rest = substr(rest, 5)
+          if (n >= 55296 && n < 56320) { n = 65536 + (n - 55296) * 1024 + hex(substr(rest, 3)) - 56320; rest = substr(rest, 7) }
+          said = said utf8(n)
+        } else said = said (c ~ /[nrtbf]/ ? " " : c)
+      }
+      said = said rest; gsub(/\302[\200-\237]|[\001-\037\177]/, "?", said); print said
+    }'
+}
 member() { grep -oE "\"$1\":$text" <<<"$2" | head -n 1 | sed -E "s/^\"$1\"://" | plain; }
 number() { grep -oE "\"$1\":[0-9]+" <<<"$2" | tail -n 1 | grep -oE '[0-9]+$'; }
 users() { grep -oE "\"user\":$text" <<<"$1" | sed 's/^"user"://' | plain; }
@@ -108,8 +131,11 @@ say() {
     "$url/v1/$target" >/dev/null || echo "* not sent: $said"
 }
 
-follow &
-trap 'kill $! 2>/dev/null' EXIT
+# A process group of its own, so that its curl ends with it.
+set -m
+follow 2>/dev/null &
+set +m
+trap 'kill -- -$!' EXIT
 key=0
 while IFS= read -r line; do
   [ -z "$line" ] || say "$line"
