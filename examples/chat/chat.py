@@ -132,7 +132,7 @@ async def attach(lines):
         try:
             async for text in socket:
                 take(json.loads(text))
-            return saying.done() and not saying.exception()
+            return socket.close_code == 1000
         finally:
             saying.cancel()
             await asyncio.gather(saying, return_exceptions=True)

@@ -73,15 +73,20 @@ moved() {
   [ ${#told[@]} = 0 ] || echo "* $(printf '%s, ' "${told[@]}" | sed 's/, $//') $what, $count here"
 }
 
+# Shows an event. It fails for the last one.
 show() {
   local kind=$1 data=$2 channel from said
   case $kind in
     gap)
       echo "* messages of $(member channel "$data") may be missing: $(member reason "$data")"
-      [[ $data == *"\"channel\":\"presence:"* ]] && ask_who_is_here
+      [[ $data != *"\"channel\":\"presence:"* ]] || ask_who_is_here || return 0
       ;;
     disconnect)
-      [[ $data == *'"reconnect":false'* ]] && { echo "* stopped: $(member code "$data")"; return 1; } ;;
+      if [[ $data == *'"reconnect":false'* ]]; then
+        echo "* stopped: $(member code "$data")"
+        return 1
+      fi
+      ;;
     '')
       channel=$(member channel "$data")
       said=${data#*\"data\":}
