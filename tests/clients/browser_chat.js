@@ -1,6 +1,7 @@
 // Drives the page of examples/chat for several people, each in a browser of their own. Takes commands as lines of JSON, such as
 // {"do":"say","who":"alice","text":"hello"}, and answers each with a line of JSON.
 const { createInterface } = require("node:readline");
+const { setTimeout: pause } = require("node:timers/promises");
 const { show, withBrowser } = require("./browser");
 
 // Less than the test's own patience, so that the answer says what was there instead.
@@ -20,7 +21,7 @@ const look = () => {
     lines: shown.map(line),
     count: document.querySelector("#count").textContent,
     people: [...document.querySelectorAll("#people .name")].map((name) => name.textContent),
-    state: document.querySelector("#state").textContent.trim(),
+    state: document.querySelector("#state-text").textContent,
     hit: window.hit ?? null,
     elements: document.querySelectorAll("#lines :is(img, script, b, a), #people :is(img, script, b, a)").length,
   };
@@ -48,14 +49,12 @@ const commands = {
   },
   choose: (page, { transport }) => page.selectOption("#transport", transport),
   click: (page, { on }) => page.click(on),
-  reload: (page) => page.reload(),
-  // Waits until the page shows these, in `lines`, `count` or `state`.
+  // Waits until the page shows this in its `lines`, its `count` or its `state`.
   async see(page, { what, text }) {
-    const isThere = ({ what, text }) => {
-      const at = { lines: "#lines", count: "#count", state: "#state" }[what];
-      return document.querySelector(at).textContent.includes(text);
-    };
-    await page.waitForFunction(isThere, { what, text }, { timeout: SOON_MS, polling: 20 });
+    for (const end = Date.now() + SOON_MS; Date.now() < end; await pause(20)) {
+      if ([(await page.evaluate(look))[what]].flat().some((shown) => shown.includes(text))) return;
+    }
+    throw new Error("it is not there");
   },
   look: () => ({}),
 };
