@@ -27,6 +27,7 @@ mod pages;
 mod publishing;
 mod purge;
 mod refusals;
+mod snapshot;
 mod support;
 mod tls;
 mod tokens;
