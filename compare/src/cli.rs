@@ -17,13 +17,13 @@ use crate::output::Output;
 use crate::plan::{Choice, Depth, Plan};
 use crate::report;
 use crate::rivals;
-use crate::schema;
+use crate::schema::Schema;
 use crate::serve::{self, ServeArgs};
 use crate::session::Session;
 use crate::wire::{self, Origin, Parts};
 
 /// Exit status of who was interrupted (128 and SIGINT).
-const EXIT_INTERRUPTED: u8 = 130;
+pub const EXIT_INTERRUPTED: u8 = 130;
 /// The authorities of a Debian system.
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Of everything that is drawn at random, unless another is given.
@@ -50,8 +50,12 @@ enum Command {
     /// Make one repeat, told on standard input: how runs are made in a network namespace.
     #[command(hide = true)]
     Run(RunArgs),
-    /// Print the JSON schema of results.json.
-    Schema,
+    /// Print the JSON schema of results.json, or of rivals.json.
+    Schema {
+        /// Of which.
+        #[arg(value_enum, default_value_t)]
+        of: Schema,
+    },
     /// The same work for Everyway, Nchan, Node ws, Socket.IO and Python websockets.
     Rivals(rivals::Options),
 }
@@ -111,11 +115,11 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Command::Serve(args)) => serve::run(&args).map(|()| ExitCode::SUCCESS),
-        Some(Command::Schema) => {
-            print!("{}", schema::text());
+        Some(Command::Schema { of }) => {
+            print!("{}", of.text());
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::Rivals(options)) => rivals::run(options).map(|()| ExitCode::SUCCESS),
+        Some(Command::Rivals(options)) => rivals::run(&options).map(exit_code),
         Some(Command::Run(args)) => run_one(&args).map(|()| ExitCode::SUCCESS),
         None => measure(&cli.measure),
     };
@@ -162,11 +166,18 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
         report::terminal(&results),
         folder.display()
     );
-    if !results.complete {
-        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    if results.complete {
+        ensure!(!results.cells.is_empty(), "nothing was measured");
     }
-    ensure!(!results.cells.is_empty(), "nothing was measured");
-    Ok(ExitCode::SUCCESS)
+    Ok(exit_code(results.complete))
+}
+
+fn exit_code(is_complete: bool) -> ExitCode {
+    if is_complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_INTERRUPTED)
+    }
 }
 
 /// One repeat, whose outcome goes to standard output.
