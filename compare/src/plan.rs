@@ -336,16 +336,17 @@ fn base_cells() -> Vec<Cell> {
     Axes::base().cells()
 }
 
-/// What a quick look measures once: counts hardly differ between repeats, nor does a delay.
+/// What a quick look measures once: counts hardly differ between repeats, nor does a delay. There are as many clients as
+/// memory needs to be seen.
 fn quick_once() -> Vec<Cell> {
     let far = Axes {
         networks: vec![delay(50.0, 5.0, None)],
-        subscribers: vec![20],
+        subscribers: vec![50],
         ..Axes::base()
     };
     let idle = Axes {
         rates: vec![Rate::Idle],
-        subscribers: vec![20],
+        subscribers: vec![50],
         ..Axes::base()
     };
     [far.cells(), idle.cells()].concat()

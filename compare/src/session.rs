@@ -19,6 +19,7 @@ use crate::measure::Found;
 use crate::network::namespace::{Namespace, Order};
 use crate::output::Output;
 use crate::plan::{self, Plan, Planned};
+use crate::report;
 use crate::results::{CellResult, Gateway, Machine, Method, Results, SCHEMA_VERSION, Skipped};
 use crate::run::Outcome;
 use crate::wire::{self, Origin, Parts};
@@ -118,8 +119,15 @@ impl Session {
         progress: &mut Progress,
         bar: &ProgressBar,
     ) -> Result<()> {
-        progress.results.gateway.server =
-            self.hello().await.context("the gateway does not answer")?;
+        progress.results.gateway.server = self.hello().await.with_context(|| match &self.url {
+            Some(url) => {
+                format!("{url} does not answer: start a gateway there, or leave out --url")
+            }
+            None => "the gateway does not answer".to_owned(),
+        })?;
+        // From here on what an earlier run left in the folder is not mistaken for this one's.
+        progress.save(&self.output)?;
+        report::write(&progress.results, self.output.folder())?;
         let rounds = cells
             .iter()
             .map(|planned| planned.repeats)
@@ -335,7 +343,7 @@ impl Progress {
     fn new(session: &Session, cells: &[Planned], skipped: Vec<Skipped>) -> Self {
         let found = cells
             .iter()
-            .map(|planned| Found::nothing(planned.cell.clone(), planned.timing.measure));
+            .map(|planned| Found::nothing(planned.cell.clone(), planned.timing));
         let results = Results {
             schema_version: SCHEMA_VERSION,
             started_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
