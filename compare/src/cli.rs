@@ -138,7 +138,7 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
     // Removed with the folder when the run ends.
     let certs = tempfile::tempdir()?;
     let session = Session {
-        plan: plan(args),
+        plan: plan(args, place.is_tls),
         origin: place.origin,
         is_tls: place.is_tls,
         ca: place.ca,
@@ -201,7 +201,7 @@ fn run_one(args: &RunArgs) -> Result<()> {
     Ok(serde_json::to_writer(std::io::stdout(), &outcome)?)
 }
 
-fn plan(args: &MeasureArgs) -> Plan {
+fn plan(args: &MeasureArgs, is_tls: Option<bool>) -> Plan {
     let depth = match (args.quick, args.full) {
         (true, _) => Depth::Quick,
         (_, true) => Depth::Full,
@@ -216,7 +216,11 @@ fn plan(args: &MeasureArgs) -> Plan {
         networks: args.network.clone(),
         deflate: args.deflate,
     };
-    Plan::new(depth, &choice)
+    let plan = Plan::new(depth, &choice);
+    if is_tls == Some(true) && !choice.names_protocols() {
+        return plan.over_tls();
+    }
+    plan
 }
 
 /// The first Ctrl-C; a second one ends the process as usual.

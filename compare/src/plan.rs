@@ -229,6 +229,11 @@ impl Choice {
         self.only.iter().filter_map(protocol).collect()
     }
 
+    /// True if protocols were chosen.
+    pub fn names_protocols(&self) -> bool {
+        !self.protocols().is_empty()
+    }
+
     /// True if anything but transports was chosen: then the cells are a matrix, and not our selection.
     fn is_matrix(&self) -> bool {
         !(self.rates.is_empty()
@@ -281,6 +286,24 @@ impl Plan {
             timing,
             repeats,
         }
+    }
+}
+
+impl Plan {
+    /// The same for a gateway that is reached with TLS only: what would go over HTTP/1.1 without it goes over HTTP/2, as
+    /// browsers do, unless that is there already.
+    pub fn over_tls(mut self) -> Self {
+        let mut cells: Vec<Planned> = Vec::new();
+        for mut planned in self.cells {
+            if planned.cell.protocol == Protocol::Http1 {
+                planned.cell.protocol = Protocol::Http2Tls;
+            }
+            if cells.iter().all(|other| other.cell != planned.cell) {
+                cells.push(planned);
+            }
+        }
+        self.cells = cells;
+        self
     }
 }
 
@@ -453,6 +476,20 @@ mod tests {
         let mut choice = Choice::default();
         change(&mut choice);
         Plan::new(depth, &choice)
+    }
+
+    #[test]
+    fn a_gateway_with_tls_only_has_as_much_to_do() {
+        let quick = plan(Depth::Quick, |_| ());
+        let over_tls = quick.clone().over_tls();
+        assert_eq!(over_tls.cells.len(), quick.cells.len());
+        let usual = plan(Depth::Usual, |_| ()).over_tls();
+        let is_http2 = |planned: &Planned| planned.cell.protocol == Protocol::Http2Tls;
+        assert!(usual.cells.iter().all(is_http2));
+        for (index, planned) in usual.cells.iter().enumerate() {
+            let before = &usual.cells[..index];
+            assert!(before.iter().all(|other| other.cell != planned.cell));
+        }
     }
 
     #[test]

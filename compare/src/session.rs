@@ -28,6 +28,9 @@ use crate::wire::{self, Origin, Parts};
 const BYTES_PER_S_MAX: f64 = 150e6;
 /// More deliveries in a second are.
 const DELIVERIES_PER_S_MAX: f64 = 150e3;
+/// What to do about a gateway that refuses the load.
+const LIMITS_HINT: &str = "; switch limits.attach, limits.requests and limits.publish off there, or choose fewer \
+                           --subscribers and a lower --rate";
 /// How long the gateway may take to say who it is.
 const HELLO_MAX: Duration = Duration::from_secs(10);
 
@@ -379,7 +382,11 @@ impl Progress {
         match outcome {
             Ok(outcome) => self.found[index].add(&outcome),
             Err(error) => {
-                let why = format!("it failed: {error:#}");
+                let mut why = format!("it failed: {error:#}");
+                // Only those of a gateway elsewhere are on.
+                if why.contains("rate_limited") {
+                    why.push_str(LIMITS_HINT);
+                }
                 self.given_up.insert(index, why.clone());
                 self.results.skipped.push(Skipped {
                     what: label::of(cell),
