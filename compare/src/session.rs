@@ -22,6 +22,7 @@ use crate::plan::{self, Plan, Planned};
 use crate::report;
 use crate::results::{CellResult, Gateway, Machine, Method, Results, SCHEMA_VERSION, Skipped};
 use crate::run::Outcome;
+use crate::warning;
 use crate::wire::{self, Origin, Parts};
 
 /// More bytes in a second are too many for one core on each side.
@@ -74,6 +75,8 @@ struct Progress {
     /// Those that failed.
     given_up: BTreeMap<usize, String>,
     results: Results,
+    /// What casts doubt on the run, whatever is found.
+    standing_warnings: Vec<String>,
     began: Instant,
 }
 
@@ -372,6 +375,7 @@ impl Progress {
         Self {
             found: found.collect(),
             given_up: BTreeMap::new(),
+            standing_warnings: results.warnings.clone(),
             results,
             began: Instant::now(),
         }
@@ -403,6 +407,10 @@ impl Progress {
             .iter()
             .filter_map(Found::result)
             .collect::<Vec<CellResult>>();
+        self.results.warnings.clone_from(&self.standing_warnings);
+        self.results
+            .warnings
+            .extend(busy_machine(&self.results.cells));
         output.write(&self.results)
     }
 }
@@ -458,9 +466,44 @@ fn warnings(session: &Session) -> Vec<String> {
     warnings
 }
 
+/// If others were at work in half of the cells or more, that is said once for all of them.
+fn busy_machine(cells: &[CellResult]) -> Option<String> {
+    let is_disturbed = |cell: &&CellResult| {
+        let mut warnings = cell.warnings.iter();
+        warnings.any(|warning| warning.code == warning::BACKGROUND_LOAD)
+    };
+    let disturbed = cells.iter().filter(is_disturbed).count();
+    (disturbed > 0 && disturbed * 2 >= cells.len()).then(|| {
+        format!(
+            "other processes were at work in {disturbed} of {} cells: latencies are theirs, too. Measure on a quiet machine",
+            cells.len()
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::Transport;
+    use crate::results::Warning;
+    use crate::sample;
+
+    #[test]
+    fn a_busy_machine_is_said_once_if_it_was_so_in_half_of_the_cells() {
+        let disturbed = |count: usize| {
+            let mut cells: Vec<CellResult> = Transport::ALL.map(sample::cell).to_vec();
+            for cell in &mut cells[..count] {
+                cell.warnings.push(Warning {
+                    code: warning::BACKGROUND_LOAD.to_owned(),
+                    message: String::new(),
+                    invalidates: false,
+                });
+            }
+            busy_machine(&cells).is_some()
+        };
+        assert_eq!([0, 1, 2].map(disturbed), [false, false, true]);
+        assert_eq!(busy_machine(&[]), None);
+    }
 
     #[test]
     fn the_template_of_the_bar_is_valid() {
