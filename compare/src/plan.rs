@@ -321,15 +321,7 @@ impl Planned {
         /// A process, its certificates read, its first connections.
         const START_S: f64 = 0.15;
         let cell = &self.cell;
-        let one_way_s = match cell.network {
-            Network::Loopback => 0.0,
-            Network::Delay {
-                one_way_ms,
-                jitter_ms,
-                ..
-            } => (one_way_ms + jitter_ms) / 1000.0,
-            Network::Loss { one_way_ms, .. } => one_way_ms / 1000.0 * 2.0,
-        };
+        let one_way_s = one_way_s(&cell.network);
         let round_trips = if cell.protocol == Protocol::Http1 {
             3.0
         } else {
@@ -351,6 +343,19 @@ impl Planned {
         let starts = 2.0 * round_trips * 2.0 * one_way_s + 0.02;
         let rest = Duration::from_secs_f64(START_S + attaching + waiting + starts);
         self.timing.warm_up + self.timing.measure + rest
+    }
+}
+
+/// What one way takes at most; with losses, about.
+fn one_way_s(network: &Network) -> f64 {
+    match *network {
+        Network::Loopback => 0.0,
+        Network::Delay {
+            one_way_ms,
+            jitter_ms,
+            ..
+        } => (one_way_ms + jitter_ms) / 1000.0,
+        Network::Loss { one_way_ms, .. } => one_way_ms / 1000.0 * 2.0,
     }
 }
 
@@ -445,6 +450,12 @@ fn timing_of(cell: &Cell, depth: Depth, usual: Timing) -> Timing {
     } else {
         usual.measure.max(least)
     };
+    // When it begins to count, what comes in is as much as what goes out: the first messages have arrived, after up to three
+    // transits, or lost ones were sent again.
+    let warm_up = usual
+        .warm_up
+        .max(Duration::from_secs_f64(4.0 * one_way_s(&cell.network)));
+    let usual = Timing { warm_up, ..usual };
     let Some(interval_s) = cell.poll_interval_s else {
         return Timing { measure, ..usual };
     };
@@ -452,7 +463,9 @@ fn timing_of(cell: &Cell, depth: Depth, usual: Timing) -> Timing {
     // finds less than it usually would.
     let intervals = (measure.as_secs_f64() / interval_s).ceil();
     Timing {
-        warm_up: usual.warm_up.max(Duration::from_secs_f64(interval_s)),
+        warm_up: usual.warm_up.max(Duration::from_secs_f64(
+            interval_s + 2.0 * one_way_s(&cell.network),
+        )),
         measure: Duration::from_secs_f64(intervals * interval_s),
     }
 }
@@ -489,6 +502,17 @@ mod tests {
         for (index, planned) in usual.cells.iter().enumerate() {
             let before = &usual.cells[..index];
             assert!(before.iter().all(|other| other.cell != planned.cell));
+        }
+    }
+
+    #[test]
+    fn a_slow_network_warms_up_until_messages_come_through() {
+        let slow = plan(Depth::Quick, |choice| {
+            choice.networks = vec![delay(150.0, 15.0, None)]
+        });
+        for planned in &slow.cells {
+            let warm_up = planned.timing.warm_up;
+            assert!(warm_up >= Duration::from_millis(660), "{planned:?}");
         }
     }
 
