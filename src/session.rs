@@ -95,12 +95,25 @@ impl Session {
         starts: &[Start],
     ) -> Result<Self, JoinError> {
         self.guest = guest;
+        if let Err(error) = self.join_each(channels, starts).await {
+            // It was never there, so nobody waits for it to come back.
+            self.quit();
+            return Err(error);
+        }
+        Ok(self)
+    }
+
+    async fn join_each(
+        &mut self,
+        channels: &[ChannelName],
+        starts: &[Start],
+    ) -> Result<(), JoinError> {
         self.subscriptions.reserve_exact(channels.len());
         for (channel, start) in channels.iter().zip(starts) {
             let joined = self.join(channel, *start).await?;
             self.add(joined)?;
         }
-        Ok(self)
+        Ok(())
     }
 
     /// A session that goes on where these readers stand, who have read all there was.

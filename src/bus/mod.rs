@@ -50,7 +50,8 @@ pub struct HistoryBack {
     pub gap: Option<Gap>,
     /// The exclusive upper bound of the next page.
     pub bound: Position,
-    /// Where to read live from: the head at the time of the read.
+    /// Where to read live from: right behind the newest message below the bound, so that nothing lies between this page and
+    /// what follows. Of the first page it is the head at the time of the read.
     pub follow: Position,
     /// True if older messages are kept.
     pub more: bool,
@@ -275,6 +276,10 @@ fn history_back(log: &log::Log, name: &ChannelName, start: Start, budget: Budget
             count: None,
         },
     });
+    let follow = Position {
+        offset: bound.offset.saturating_sub(1),
+        ..head
+    };
     let mut messages = Vec::new();
     let mut bytes = 0;
     for publication in log.before(bound.offset) {
@@ -290,7 +295,7 @@ fn history_back(log: &log::Log, name: &ChannelName, start: Start, budget: Budget
         messages,
         gap,
         bound,
-        follow: head,
+        follow,
         more,
     }
 }

@@ -20,7 +20,7 @@ pub struct Page<'a> {
     pub gaps: &'a [Gap],
     /// True if a limit cut the page.
     pub more: bool,
-    /// Where to read live from; in history read backwards.
+    /// Where to read live from, right behind the newest message; in history.
     pub follow: Option<&'a str>,
 }
 
