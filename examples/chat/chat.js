@@ -10,6 +10,7 @@ const { setTimeout: pause } = require('node:timers/promises');
 const WebSocket = require('ws');
 
 const [name, number = '1', url = 'http://127.0.0.1:8080'] = process.argv.slice(2);
+if (!name) stop('who are you? node chat.js NAME [ROOM] [URL]');
 const room = `room:${number}`, presence = `presence:${room}`, channels = [room, presence, '@']; // `@` is one's own inbox
 const session = randomBytes(16).toString('hex'); // of all attachments of one session the newest is served
 const at = new Map(); // channel -> [epoch, offset]: everything up to there was shown; a channel that is not in it starts now
@@ -17,9 +18,12 @@ const here = new Set();
 const unsent = new Map(); // ref -> command: what was not answered is sent again after a reconnect, with the same key
 const UNSENT_MAX = 100;
 
-// What others wrote must not steer the terminal.
-const tell = (text) => console.log(text.replace(/\p{Cc}/gu, '\ufffd'));
 const position = (token) => [token.split('.')[0], Number(token.split('.')[1])];
+
+// What others wrote must not steer the terminal.
+function tell(text) {
+  console.log(text.replace(/\p{Cc}/gu, '\ufffd'));
+}
 
 function stop(why) {
   tell(`* ${why}`);

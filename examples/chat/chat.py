@@ -19,6 +19,8 @@ from urllib.request import urlopen
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 name, room, url = (sys.argv[1:] + ["1", "http://127.0.0.1:8080"][len(sys.argv[2:]) :])[:3]
 room, presence = f"room:{room}", f"presence:room:{room}"
 channels = room, presence, "@"  # "@" is one's own inbox
