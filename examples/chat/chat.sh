@@ -105,9 +105,10 @@ show() {
 # Follows for good. An event's `id:` is the cursor after it, and counts once the event was shown.
 follow() {
   local changes cursor='' next='' kind='' data='' line later=1
-  until ask_who_is_here; do sleep $((RANDOM % 3 + 1)); done
+  until ask_who_is_here; do sleep $((RANDOM % 3 + 1)); kill -0 $$ || return; done
   cursor="presence:$room@$changes"
-  while :; do
+  # As long as the script is there, however that ends.
+  while kill -0 $$; do
     # What is silent for 62 seconds is dead: the gateway pings every 25.
     while IFS= read -r line; do
       case $line in

@@ -105,6 +105,7 @@ async fn survives_a_cut(command: Option<Command>) {
         "{printed}"
     );
     assert_eq!(printed.matches("said in between").count(), 1, "{printed}");
+    alice.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,6 +139,7 @@ async fn survives_a_restart(command: Option<Command>) {
     alice.printed_with("carol: again\n").await;
     alice.say("as before").await;
     alice.printed_with("alice: as before\n").await;
+    alice.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,5 +176,6 @@ async fn nothing_that_is_said_steers_the_terminal() {
             printed.contains("😀 é") && printed.contains("\"q\" \\n the end\n"),
             "{printed:?}"
         );
+        alice.leave().await;
     }
 }
