@@ -28,6 +28,7 @@ mod presence;
 mod publishing;
 mod purge;
 mod refusals;
+mod rooms;
 mod support;
 mod tls;
 mod tokens;
