@@ -18,6 +18,7 @@ use crate::code::{Code, End};
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::pages::{Pages, PagesError};
 use crate::presence::{Presence, Window};
 use crate::problem::Problem;
 use crate::protocol::command::{CommandLimits, PresenceRequest};
@@ -41,17 +42,46 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// All tasks of connections, so that going down can wait for them.
     pub tasks: TaskTracker,
+    /// The folder of pages, if there is one.
+    pub pages: Option<Pages>,
     unready: AtomicBool,
     draining: AtomicBool,
     cut: Switch,
+}
+
+/// Why a gateway cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The keys of `auth`.
+    #[error("{0}")]
+    Keys(#[from] KeyError),
+    /// The folder of pages.
+    #[error("{0}")]
+    Pages(#[from] PagesError),
+}
+
+/// Why a configuration was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The keys of `auth`.
+    #[error("{0}")]
+    Keys(#[from] KeyError),
+    /// It does not go together with what is read at the start only.
+    #[error("{sentence}. These need a new start: {fixed}")]
+    Misfit {
+        /// What is wrong with it.
+        sentence: String,
+        /// What is different and stays as it was.
+        fixed: String,
+    },
 }
 
 impl Gateway {
     /// A gateway with the memory broker.
     ///
     /// # Errors
-    /// [`KeyError`] for keys of `auth` that cannot be used.
-    pub fn new(config: Config) -> Result<Self, KeyError> {
+    /// [`SetupError`] for keys of `auth` and a folder of pages that cannot be used.
+    pub fn new(config: Config) -> Result<Self, SetupError> {
         let store = Arc::new(Store::new(bounds(&config)));
         store.keep(config.retentions());
         let broker = Broker::Memory(Memory::new(Arc::clone(&store)));
@@ -69,6 +99,7 @@ impl Gateway {
             limits,
             metrics,
             tasks: TaskTracker::new(),
+            pages: Pages::open(&config.server.pages, config.limits.files_max)?,
             unready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             cut: Switch::default(),
@@ -86,11 +117,16 @@ impl Gateway {
     /// need a new start for it.
     ///
     /// # Errors
-    /// [`KeyError`]; nothing has changed then.
-    pub fn reload(&self, mut config: Config) -> Result<Vec<&'static str>, KeyError> {
+    /// [`ReloadError`]; nothing has changed then.
+    pub fn reload(&self, mut config: Config) -> Result<Vec<&'static str>, ReloadError> {
+        let fixed = config.keep_fixed(&self.config());
+        // What is new may not fit what stays.
+        config.check().map_err(|sentence| ReloadError::Misfit {
+            sentence,
+            fixed: fixed.join(", "),
+        })?;
         self.auth.reload(&config.auth)?;
         self.auth.open_namespaces(&config.namespaces);
-        let fixed = config.keep_fixed(&self.config());
         self.limits.reload(&config);
         self.bus.keep(config.retentions());
         let config = Arc::new(config);

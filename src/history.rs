@@ -32,7 +32,7 @@ pub fn read(
             let (messages, gaps) = split(batch.items);
             print(
                 reader.position,
-                None,
+                reader.position,
                 &messages,
                 gaps,
                 batch.more,
@@ -48,7 +48,7 @@ pub fn read(
             let gaps = back.gap.into_iter().collect();
             print(
                 back.bound,
-                Some(back.follow),
+                back.follow,
                 &back.messages,
                 gaps,
                 back.more,
@@ -72,20 +72,20 @@ pub fn split(items: Vec<(u32, Item)>) -> (Vec<Arc<Publication>>, Vec<Gap>) {
 
 fn print(
     cursor: Position,
-    follow: Option<Position>,
+    follow: Position,
     messages: &[Arc<Publication>],
     gaps: Vec<Gap>,
     more: bool,
     first_members: &str,
 ) -> HistoryPage {
     let cursor = cursor.to_string();
-    let follow = follow.map(|position| position.to_string());
+    let follow = follow.to_string();
     let page = Page {
         cursor: &cursor,
         messages,
         gaps: &gaps,
         more,
-        follow: follow.as_deref(),
+        follow: Some(&follow),
     };
     HistoryPage {
         json: page.print(first_members),

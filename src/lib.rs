@@ -5,6 +5,7 @@
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 // In reading order: the table of codes, the bus, what is said, who may, the ways to reach it, the server around it.
+pub mod aside;
 pub mod code;
 pub mod path;
 pub mod peer;
@@ -24,6 +25,7 @@ pub mod config;
 pub mod gateway;
 pub mod limits;
 pub mod metrics;
+pub mod pages;
 pub mod presence;
 
 pub mod fetch;

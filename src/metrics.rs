@@ -1,5 +1,7 @@
 //! What is counted, and its Prometheus text. Nothing is labelled by channel or user: both come from outside, without end.
 
+use std::sync::OnceLock;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,6 +20,9 @@ pub struct Metrics {
     gaps: [Counter; 3],
     errors: Family<CodeLabel, Counter>,
     endings: Family<EndLabel, Counter>,
+    /// Of the endings those that are as they should be, by transport, once there are any: almost all are, and a look-up of two
+    /// labels for each request that waited is seen.
+    ended_normally: [OnceLock<Counter>; 4],
     /// Messages published or sent over HTTP.
     pub published_http: Counter,
     /// Messages published or sent over WebSocket.
@@ -149,6 +154,7 @@ impl Default for Metrics {
             gaps,
             errors,
             endings,
+            ended_normally: Default::default(),
             published_http: published.get_or_create_owned(&ViaLabel { via: "http" }),
             published_websocket: published.get_or_create_owned(&ViaLabel { via: "websocket" }),
             sockets,
@@ -190,7 +196,14 @@ impl Metrics {
             transport: transport.as_str(),
             code: code.as_str(),
         };
-        self.endings.get_or_create(&label).inc();
+        if code == Code::Normal {
+            let ended = &self.ended_normally[transport as usize];
+            ended
+                .get_or_init(|| self.endings.get_or_create_owned(&label))
+                .inc();
+        } else {
+            self.endings.get_or_create(&label).inc();
+        }
     }
 
     /// Notes how many users and addresses each limit keeps apart.

@@ -95,12 +95,45 @@ impl Session {
         starts: &[Start],
     ) -> Result<Self, JoinError> {
         self.guest = guest;
+        if let Err(error) = self.join_each(channels, starts).await {
+            // It was never there, so nobody waits for it to come back.
+            self.quit();
+            return Err(error);
+        }
+        Ok(self)
+    }
+
+    async fn join_each(
+        &mut self,
+        channels: &[ChannelName],
+        starts: &[Start],
+    ) -> Result<(), JoinError> {
         self.subscriptions.reserve_exact(channels.len());
         for (channel, start) in channels.iter().zip(starts) {
             let joined = self.join(channel, *start).await?;
             self.add(joined)?;
         }
-        Ok(self)
+        Ok(())
+    }
+
+    /// A session that goes on where these readers stand, who have read all there was.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn after(
+        bus: Bus,
+        signal: Arc<Signal>,
+        readers: Vec<Reader>,
+    ) -> Result<Self, PublishError> {
+        let mut session = Self::new(bus, signal);
+        session.subscriptions.reserve_exact(readers.len());
+        for (reader, index) in readers.into_iter().zip(0..) {
+            let joining = session.bus.subscribe_after(reader, &session.signal, index);
+            // What came meanwhile has left its mark in the signal, and nobody has taken it.
+            let subscription = joining.await?;
+            session.subscriptions.insert(subscription);
+        }
+        Ok(session)
     }
 
     /// Makes a subscription for this session. [`Session::add`] it before the next one is made.
@@ -190,7 +223,7 @@ impl Session {
     }
 
     /// Where each subscription stands, in the order in which they were made.
-    pub fn readers(&self) -> impl Iterator<Item = &Reader> {
+    pub fn readers(&self) -> impl Iterator<Item = &Reader> + Clone {
         self.subscriptions
             .iter()
             .map(|(_, subscription)| &subscription.reader)

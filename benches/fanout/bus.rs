@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use crowd::cpu::Cpu;
+use crowd::numbered;
 use everyway::broker::{Broker, Memory};
 use everyway::bus::{Bounds, Budget, Bus, ChannelName, Draft, Payload, Retention, Start, Store};
 use everyway::session::Session;
 use tokio::sync::Notify;
 
-use crate::process::own_cpu;
-use crate::publisher::TEXT_BYTES;
+use crate::PAYLOAD_BYTES;
 use crate::table::{Spread, Table};
 
 /// As much as a WebSocket reads at once.
@@ -61,11 +62,11 @@ fn costs(subscribers: usize, burst: usize, quick: bool) -> Result<Spread> {
         let mut costs = Vec::new();
         // The first turn warms up.
         for turn in 0..=if quick { 3 } else { 7 } {
-            let before = own_cpu()?;
+            let before = Cpu::of_self()?;
             for _ in 0..rounds {
                 publish(&bus, &channel, burst, subscribers, &tally).await?;
             }
-            let cpu = own_cpu()? - before;
+            let cpu = Cpu::of_self()?.since(&before).ran;
             if turn > 0 {
                 costs.push(cpu.as_nanos() as f64 / (rounds * burst * subscribers) as f64);
             }
@@ -82,10 +83,9 @@ async fn publish(
     subscribers: usize,
     tally: &Tally,
 ) -> Result<()> {
-    let text = format!("\"{}\"", "x".repeat(TEXT_BYTES));
     let draft = Draft {
         from: None,
-        payload: Payload::Json(text.into()),
+        payload: Payload::Json(numbered::payload(0, PAYLOAD_BYTES).into()),
         key: None,
     };
     tally

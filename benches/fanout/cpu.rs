@@ -3,75 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use crowd::{Crowd, Kind};
 
-use crate::crowd::Crowd;
-use crate::process::{Place, Process};
-use crate::publisher::{Publisher, TEXT_BYTES, publish};
 use crate::reference::Reference;
+use crate::rig::{Rig, reference_readers};
+use crate::site::Site;
 use crate::table::{Spread, Table};
-use crate::wire::Kind;
 
 const SUBSCRIBERS: usize = 1000;
 const CHANNEL: &str = "bench";
-
-/// A gateway with a crowd of subscribers and somebody who publishes.
-pub struct Rig {
-    process: Process,
-    crowd: Crowd,
-    publisher: Publisher,
-    published: u64,
-    /// What every member has received in all.
-    received: u64,
-}
-
-impl Rig {
-    /// Starts a gateway and connects everybody.
-    pub fn start(
-        place: &Place,
-        kind: Kind,
-        subscribers: usize,
-        channel: impl Fn(usize) -> String,
-    ) -> Result<Self> {
-        let process = Process::start(place, &["server", "300"])?;
-        let crowd = Crowd::connect(process.address, kind, subscribers, channel)?;
-        let publisher = Publisher::connect(process.address)?;
-        Ok(Self {
-            process,
-            crowd,
-            publisher,
-            published: 0,
-            received: 0,
-        })
-    }
-
-    /// Publishes `rounds` times what `commands` holds: so many messages, of which each member receives `each`. Returns the
-    /// CPU time that it cost the gateway.
-    pub fn run(
-        &mut self,
-        rounds: usize,
-        commands: &[u8],
-        messages: u64,
-        each: u64,
-    ) -> Result<Duration> {
-        let before = self.process.cpu()?;
-        for _ in 0..rounds {
-            self.publisher.send(commands)?;
-            self.received += each;
-            self.crowd.wait_for(self.received)?;
-            self.published += messages;
-            self.publisher.hear(1 + self.published)?;
-        }
-        Ok(self.process.cpu()? - before)
-    }
-
-    /// The bytes of one delivery, rounded, when each member receives one of the messages that `commands` publishes.
-    pub fn wire_bytes(&mut self, commands: &[u8], messages: u64) -> Result<usize> {
-        let before = self.crowd.bytes;
-        self.run(1, commands, messages, 1)?;
-        let bytes = self.crowd.bytes - before;
-        Ok((bytes as f64 / self.crowd.len() as f64).round() as usize)
-    }
-}
 
 /// How the messages come.
 struct Way {
@@ -81,7 +21,7 @@ struct Way {
 }
 
 /// All transports, both ways.
-pub fn measure(place: &Place, transports: &[Kind], quick: bool) -> Result<Table> {
+pub fn measure(site: &Site, transports: &[Kind], quick: bool) -> Result<Table> {
     let title = format!(
         "CPU of the server for each delivery, in µs: {SUBSCRIBERS} subscribers of one channel; the ratio is to one `send` of as \
          many bytes"
@@ -101,11 +41,10 @@ pub fn measure(place: &Place, transports: &[Kind], quick: bool) -> Result<Table>
         },
     ];
     for kind in transports {
-        let mut rig = Rig::start(place, *kind, SUBSCRIBERS, |_| CHANNEL.to_owned())?;
-        let bytes = rig.wire_bytes(&publish(CHANNEL, TEXT_BYTES), 1)?;
-        let mut reference = Reference::start(place, bytes, SUBSCRIBERS)?;
-        let raw = Kind::Raw(bytes);
-        let mut readers = Crowd::connect(reference.address(), raw, SUBSCRIBERS, |_| String::new())?;
+        let mut rig = Rig::start(site, *kind, SUBSCRIBERS, &[CHANNEL.to_owned()])?;
+        let bytes = rig.wire_bytes()?;
+        let mut reference = Reference::start(site, bytes, SUBSCRIBERS)?;
+        let mut readers = reference_readers(&reference, bytes, SUBSCRIBERS)?;
         for way in &ways {
             let [gateway, reference, ratio] =
                 compare(&mut rig, &mut reference, &mut readers, way, quick)?;
@@ -129,14 +68,12 @@ fn compare(
     way: &Way,
     quick: bool,
 ) -> Result<[Spread; 3]> {
-    let commands = publish(CHANNEL, TEXT_BYTES).repeat(way.burst);
     let deliveries = (way.rounds * way.burst * SUBSCRIBERS) as f64;
     let micros = |cpu: Duration| cpu.as_secs_f64() * 1e6 / deliveries;
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     // The first turn warms up.
     for turn in 0..=if quick { 3 } else { 7 } {
-        let burst = way.burst as u64;
-        let our = micros(rig.run(way.rounds, &commands, burst, burst)?);
+        let our = micros(rig.run(way.rounds, way.burst as u64)?);
         let their = micros(send(reference, readers, way.rounds, way.burst)?);
         if turn > 0 {
             ours.push(our);
@@ -160,5 +97,5 @@ pub fn send(
         let received = readers.received();
         readers.wait_for(received + burst as u64)?;
     }
-    Ok(reference.process.cpu()? - before)
+    Ok(reference.process.cpu()?.since(&before).ran)
 }

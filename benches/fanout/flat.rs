@@ -1,14 +1,13 @@
 //! Whether a delivery costs the same however many subscribers and channels there are.
 
 use anyhow::Result;
+use crowd::{Kind, Publisher};
 
-use crate::cpu::{Rig, send};
-use crate::crowd::Crowd;
-use crate::process::Place;
-use crate::publisher::{TEXT_BYTES, publish};
+use crate::cpu::send;
 use crate::reference::Reference;
+use crate::rig::{Rig, reference_readers};
+use crate::site::Site;
 use crate::table::{Spread, Table};
-use crate::wire::Kind;
 
 /// So many channels, each with so many subscribers.
 struct Shape {
@@ -51,7 +50,7 @@ struct Costs {
 }
 
 /// All shapes, the gateway and the reference in turns.
-pub fn measure(place: &Place, files: usize, quick: bool) -> Result<Table> {
+pub fn measure(site: &Site, files: usize, quick: bool) -> Result<Table> {
     let mut table = Table::new(
         "CPU of the server for each delivery over WebSocket, in µs, one message of each channel in flight, less what \
          publishing to nobody costs",
@@ -69,7 +68,7 @@ pub fn measure(place: &Place, files: usize, quick: bool) -> Result<Table> {
         if too_many || (quick && shape.connections() >= 10_000) {
             continue;
         }
-        let costs = shape.measure(place, files, quick)?;
+        let costs = shape.measure(site, files, quick)?;
         let first = *first.get_or_insert(costs.ratio.median);
         table.row([
             format!("{} × {}", shape.channels, shape.subscribers),
@@ -87,21 +86,20 @@ impl Shape {
         self.channels * self.subscribers
     }
 
-    fn measure(&self, place: &Place, files: usize, quick: bool) -> Result<Costs> {
-        let channel = |index| name('c', index % self.channels);
-        let mut rig = Rig::start(place, Kind::WebSocket, self.connections(), channel)?;
-        let bytes = rig.wire_bytes(&self.commands('c'), self.channels as u64)?;
+    fn measure(&self, site: &Site, files: usize, quick: bool) -> Result<Costs> {
+        let mut rig = Rig::start(site, Kind::WebSocket, self.connections(), &self.names('c'))?;
+        let mut nobody = rig.publisher(self.names('q'))?;
+        let bytes = rig.wire_bytes()?;
         // It may have a few less where open files are short.
         let sends = self
             .connections()
             .min(files - self.connections() - OTHER_FILES);
-        let mut reference = Reference::start(place, bytes, sends)?;
-        let raw = Kind::Raw(bytes);
-        let mut readers = Crowd::connect(reference.address(), raw, sends, |_| String::new())?;
+        let mut reference = Reference::start(site, bytes, sends)?;
+        let mut readers = reference_readers(&reference, bytes, sends)?;
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         // The first turn warms up.
         for turn in 0..=if quick { 3 } else { 7 } {
-            let our = self.deliveries(&mut rig)?;
+            let our = self.deliveries(&mut rig, &mut nobody)?;
             let their = send(&mut reference, &mut readers, self.rounds, 1)?.as_secs_f64() * 1e6
                 / (self.rounds * sends) as f64;
             if turn > 0 {
@@ -118,22 +116,17 @@ impl Shape {
     }
 
     /// Microseconds for each delivery: the cost of publishing to all channels, less the same to as many without anybody.
-    fn deliveries(&self, rig: &mut Rig) -> Result<f64> {
-        let messages = self.channels as u64;
-        let both = rig.run(self.rounds, &self.commands('c'), messages, 1)?;
-        let publishing = rig.run(self.rounds, &self.commands('q'), messages, 0)?;
+    fn deliveries(&self, rig: &mut Rig, nobody: &mut Publisher) -> Result<f64> {
+        let both = rig.run(self.rounds, 1)?;
+        let publishing = rig.run_to_nobody(self.rounds, nobody)?;
         let delivering = both.saturating_sub(publishing).as_secs_f64();
         Ok(delivering * 1e6 / (self.rounds * self.connections()) as f64)
     }
 
-    /// One message to each channel.
-    fn commands(&self, letter: char) -> Vec<u8> {
-        let names = (0..self.channels).map(|index| name(letter, index));
-        names.flat_map(|name| publish(&name, TEXT_BYTES)).collect()
+    /// As long for every channel, so that the messages are.
+    fn names(&self, letter: char) -> Vec<String> {
+        (0..self.channels)
+            .map(|index| format!("{letter}{index:04}"))
+            .collect()
     }
-}
-
-/// As long for every channel, so that the messages are.
-fn name(letter: char, index: usize) -> String {
-    format!("{letter}{index:04}")
 }

@@ -5,24 +5,26 @@
 mod adapter;
 mod bus;
 mod cpu;
-mod crowd;
 mod flat;
-mod link;
 mod memory;
-mod process;
-mod publisher;
 mod reference;
+mod rig;
 mod server;
+mod site;
 mod table;
-mod wire;
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use crowd::Kind;
 
-use process::Place;
-use wire::Kind;
+use server::ServerArgs;
+use site::Site;
+
+/// Files that the load and each child may open, where the system lets them.
+const FILES_MAX: u64 = 32_768;
+/// A payload of 48 letters in its quotes, which makes a message of some 130 bytes of JSON in a channel with a short name.
+const PAYLOAD_BYTES: usize = 50;
 
 /// Measures what it costs to deliver a message, and to keep a subscriber.
 #[derive(Debug, Parser)]
@@ -52,15 +54,13 @@ struct Options {
 enum Child {
     /// The gateway.
     #[command(hide = true)]
-    Server {
-        /// How long messages are kept, in seconds.
-        age_s: u32,
-        /// A folder with a certificate, to listen with TLS as well.
-        certs: Option<PathBuf>,
-    },
+    Server(ServerArgs),
     /// One `send` a delivery, and nothing else.
     #[command(hide = true)]
-    Reference,
+    Reference {
+        /// The port of the loopback interface.
+        port: u16,
+    },
 }
 
 /// A part of the benchmark.
@@ -79,17 +79,16 @@ impl Options {
     }
 
     fn transports(&self) -> Vec<Kind> {
-        let all = [Kind::WebSocket, Kind::Sse, Kind::Longpoll];
         let wanted = |kind: &Kind| self.transport.is_empty() || self.transport.contains(kind);
-        all.into_iter().filter(wanted).collect()
+        Kind::ALL.into_iter().filter(wanted).collect()
     }
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    match options.child {
-        Some(Child::Server { age_s, certs }) => server::run(age_s, certs.as_deref()),
-        Some(Child::Reference) => reference::run(),
+    match &options.child {
+        Some(Child::Server(args)) => server::run(args),
+        Some(Child::Reference { port }) => reference::run(*port),
         None if options.bench => measure(&options),
         None => {
             println!("nothing is measured without --bench: cargo bench --bench fanout");
@@ -100,10 +99,9 @@ fn main() -> anyhow::Result<()> {
 
 fn measure(options: &Options) -> anyhow::Result<()> {
     let begin = Instant::now();
-    let files = rlimit::increase_nofile_limit(32_768)?;
-    let place = Place::find(options.unpinned);
-    place.take_for_load()?;
-    println!("{place}; at most {files} open files");
+    let files = rlimit::increase_nofile_limit(FILES_MAX)?;
+    let site = Site::take(options.unpinned)?;
+    println!("{}; at most {files} open files", site.place);
     if options.wants(Part::Bus) {
         bus::measure(options.quick)?.print();
     }
@@ -111,13 +109,13 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         adapter::measure(options.quick).print();
     }
     if options.wants(Part::Cpu) {
-        cpu::measure(&place, &options.transports(), options.quick)?.print();
+        cpu::measure(&site, &options.transports(), options.quick)?.print();
     }
     if options.wants(Part::Flat) {
-        flat::measure(&place, files as usize, options.quick)?.print();
+        flat::measure(&site, files as usize, options.quick)?.print();
     }
     if options.wants(Part::Memory) {
-        memory::measure(&place, &options.transports(), options.quick)?.print();
+        memory::measure(&site, &options.transports(), options.quick)?.print();
     }
     println!("\nmeasured in {} s", begin.elapsed().as_secs());
     Ok(())

@@ -1,20 +1,20 @@
 //! The reference: a loop of one blocking `send` for each subscriber and message. No protocol, no runtime, no choice.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result};
+use crowd::process::Process;
 
-use crate::process::{Place, Process};
+use crate::site::Site;
 
-/// The child. The first connection gives the orders: how many bytes a message has, how many subscribers will come, and
-/// then, again and again, how many messages to send to all of them.
-pub fn run() -> Result<()> {
-    rlimit::increase_nofile_limit(32_768)?;
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("{}", listener.local_addr()?);
-    let (mut orders, _) = listener.accept()?;
-    let message = vec![b'x'; order(&mut orders)?];
+/// The child. A connection gives the orders: how many bytes a message has, how many subscribers will come, and then,
+/// again and again, how many messages to send to all of them.
+pub fn run(port: u16) -> Result<()> {
+    rlimit::increase_nofile_limit(crate::FILES_MAX)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    let (mut orders, message_bytes) = first_order(&listener)?;
+    let message = vec![b'x'; message_bytes];
     let mut subscribers = Vec::new();
     for _ in 0..order(&mut orders)? {
         let (subscriber, _) = listener.accept()?;
@@ -32,6 +32,16 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
+/// Who only looks whether somebody listens gives none.
+fn first_order(listener: &TcpListener) -> Result<(TcpStream, usize)> {
+    loop {
+        let (mut orders, _) = listener.accept()?;
+        if let Ok(number) = order(&mut orders) {
+            return Ok((orders, number));
+        }
+    }
+}
+
 fn order(orders: &mut TcpStream) -> Result<usize> {
     let mut number = [0; 4];
     orders.read_exact(&mut number)?;
@@ -39,6 +49,7 @@ fn order(orders: &mut TcpStream) -> Result<usize> {
 }
 
 /// The child, as its parent sees it.
+#[derive(Debug)]
 pub struct Reference {
     /// The process.
     pub process: Process,
@@ -47,8 +58,8 @@ pub struct Reference {
 
 impl Reference {
     /// Starts it for messages of this size, and this many subscribers, who must connect next.
-    pub fn start(place: &Place, message_bytes: usize, subscribers: usize) -> Result<Self> {
-        let process = Process::start(place, &["reference"])?;
+    pub fn start(site: &Site, message_bytes: usize, subscribers: usize) -> Result<Self> {
+        let (process, _) = site.start(|[port]| vec!["reference".into(), port.to_string()])?;
         let orders = TcpStream::connect(process.address)?;
         orders.set_nodelay(true)?;
         let mut reference = Self { process, orders };

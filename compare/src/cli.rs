@@ -17,13 +17,13 @@ use crate::output::Output;
 use crate::plan::{Choice, Depth, Plan};
 use crate::report;
 use crate::rivals;
-use crate::schema;
+use crate::schema::Schema;
 use crate::serve::{self, ServeArgs};
 use crate::session::Session;
 use crate::wire::{self, Origin, Parts};
 
 /// Exit status of who was interrupted (128 and SIGINT).
-const EXIT_INTERRUPTED: u8 = 130;
+pub const EXIT_INTERRUPTED: u8 = 130;
 /// The authorities of a Debian system.
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Of everything that is drawn at random, unless another is given.
@@ -50,8 +50,12 @@ enum Command {
     /// Make one repeat, told on standard input: how runs are made in a network namespace.
     #[command(hide = true)]
     Run(RunArgs),
-    /// Print the JSON schema of results.json.
-    Schema,
+    /// Print the JSON schema of results.json, or of rivals.json.
+    Schema {
+        /// Of which.
+        #[arg(value_enum, default_value_t)]
+        of: Schema,
+    },
     /// The same work for Everyway, Nchan, Node ws, Socket.IO and Python websockets.
     Rivals(rivals::Options),
 }
@@ -111,11 +115,11 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Command::Serve(args)) => serve::run(&args).map(|()| ExitCode::SUCCESS),
-        Some(Command::Schema) => {
-            print!("{}", schema::text());
+        Some(Command::Schema { of }) => {
+            print!("{}", of.text());
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::Rivals(options)) => rivals::run(options).map(|()| ExitCode::SUCCESS),
+        Some(Command::Rivals(options)) => rivals::run(&options).map(exit_code),
         Some(Command::Run(args)) => run_one(&args).map(|()| ExitCode::SUCCESS),
         None => measure(&cli.measure),
     };
@@ -134,7 +138,7 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
     // Removed with the folder when the run ends.
     let certs = tempfile::tempdir()?;
     let session = Session {
-        plan: plan(args),
+        plan: plan(args, place.is_tls),
         origin: place.origin,
         is_tls: place.is_tls,
         ca: place.ca,
@@ -162,11 +166,18 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
         report::terminal(&results),
         folder.display()
     );
-    if !results.complete {
-        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    if results.complete {
+        ensure!(!results.cells.is_empty(), "nothing was measured");
     }
-    ensure!(!results.cells.is_empty(), "nothing was measured");
-    Ok(ExitCode::SUCCESS)
+    Ok(exit_code(results.complete))
+}
+
+fn exit_code(is_complete: bool) -> ExitCode {
+    if is_complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_INTERRUPTED)
+    }
 }
 
 /// One repeat, whose outcome goes to standard output.
@@ -190,7 +201,7 @@ fn run_one(args: &RunArgs) -> Result<()> {
     Ok(serde_json::to_writer(std::io::stdout(), &outcome)?)
 }
 
-fn plan(args: &MeasureArgs) -> Plan {
+fn plan(args: &MeasureArgs, is_tls: Option<bool>) -> Plan {
     let depth = match (args.quick, args.full) {
         (true, _) => Depth::Quick,
         (_, true) => Depth::Full,
@@ -205,7 +216,11 @@ fn plan(args: &MeasureArgs) -> Plan {
         networks: args.network.clone(),
         deflate: args.deflate,
     };
-    Plan::new(depth, &choice)
+    let plan = Plan::new(depth, &choice);
+    if is_tls == Some(true) && !choice.names_protocols() {
+        return plan.over_tls();
+    }
+    plan
 }
 
 /// The first Ctrl-C; a second one ends the process as usual.

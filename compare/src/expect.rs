@@ -130,6 +130,26 @@ fn interval_ms(cell: &Cell) -> f64 {
     cell.poll_interval_s.unwrap_or_default() * 1000.0
 }
 
+/// From one short poll to the next: the interval, or the round trip if that is longer, for a client asks again when it was
+/// answered. The least and the most.
+fn period_ms(cell: &Cell, line: &Line) -> (f64, f64) {
+    let interval = interval_ms(cell);
+    (
+        interval.max(2.0 * line.transit_ms),
+        interval.max(2.0 * line.slowest_ms()),
+    )
+}
+
+/// What a short poll's period is, in words.
+fn period_in_words(cell: &Cell, line: &Line) -> String {
+    let interval = interval_ms(cell);
+    if 2.0 * line.transit_ms > interval {
+        format!("a round trip, which is longer than the interval of {interval} ms,")
+    } else {
+        format!("the interval of {interval} ms")
+    }
+}
+
 /// Messages that a burst sends at once; 1 for a steady rate.
 fn burst(cell: &Cell) -> f64 {
     match cell.rate {
@@ -163,19 +183,16 @@ fn median_latency(cell: &Cell, line: &Line, delivered: u64) -> Option<Limits> {
             (least, 3.0 * most, line.tolerance_ms(cell), why.to_owned())
         }
         Transport::Poll => {
-            let half = interval_ms(cell) / 2.0;
+            let (period, period_max) = period_ms(cell, line);
             // Messages within one interval are not independent of each other: the clients' phases are.
             let samples = (delivered as f64)
                 .min(cell.subscribers as f64 * 10.0)
                 .max(1.0);
-            let sampling = 1.5 * interval_ms(cell) / samples.sqrt();
-            let why = format!(
-                "half the interval of {} ms and one transit",
-                interval_ms(cell)
-            );
+            let sampling = 1.5 * period / samples.sqrt();
+            let why = format!("half of {} and one transit", period_in_words(cell, line));
             (
-                half + least,
-                half + most,
+                period / 2.0 + least,
+                period_max / 2.0 + most,
                 line.tolerance_ms(cell) + sampling,
                 why,
             )
@@ -195,7 +212,8 @@ fn longest_latency(cell: &Cell, line: &Line) -> Option<Limits> {
     if cell.transport != Transport::Poll || line.is_lossy {
         return None;
     }
-    let to = interval_ms(cell) + 2.0 * line.slowest_ms() + line.sending_ms * burst(cell);
+    let (_, period_max) = period_ms(cell, line);
+    let to = period_max + 2.0 * line.slowest_ms() + line.sending_ms * burst(cell);
     // The longest of all may have met a pause of the whole machine.
     let tolerance = line.tolerance_ms(cell) + 0.1 * interval_ms(cell) + 20.0;
     Some(Limits {
@@ -204,8 +222,8 @@ fn longest_latency(cell: &Cell, line: &Line) -> Option<Limits> {
         to,
         tolerance,
         why: format!(
-            "from nothing to the interval of {} ms and a round trip",
-            interval_ms(cell)
+            "from nothing to {} and a round trip",
+            period_in_words(cell, line)
         ),
     })
 }
@@ -261,11 +279,12 @@ fn requests(cell: &Cell, line: &Line, measure: Duration) -> Option<Limits> {
             (from, 1.0 + 1.0 / (per_s * BEAT_S), COUNT_TOLERANCE, why)
         }
         Transport::Poll => {
-            let each = 1000.0 / interval_ms(cell) / per_s;
+            let (period, period_max) = period_ms(cell, line);
+            let (least, most) = (1000.0 / period_max / per_s, 1000.0 / period / per_s);
             let why = "polls in a second for messages in a second".to_owned();
             // A message more or less may arrive in the counted time than was published in it.
             let edge = 1.0 / (per_s * measure.as_secs_f64());
-            (each, each, each * (2.0 * COUNT_TOLERANCE + edge), why)
+            (least, most, most * (2.0 * COUNT_TOLERANCE + edge), why)
         }
     };
     Some(Limits {
@@ -406,6 +425,23 @@ mod tests {
             [550.0, 520.0, 400.0, 700.0].map(|ms| differs(&cell, ms)),
             [false, false, true, true]
         );
+    }
+
+    #[test]
+    fn a_short_poll_cannot_ask_more_often_than_it_is_answered() {
+        let cell = Cell {
+            poll_interval_s: Some(0.02),
+            subscribers: 100,
+            ..delayed(Transport::Poll)
+        };
+        // It asks every 100 ms: a message waits for half of that, and takes one way.
+        assert_eq!(
+            [100.0, 60.0, 140.0].map(|ms| differs(&cell, ms)),
+            [false, true, true]
+        );
+        let line = Line::of(&cell);
+        let limits = requests(&cell, &line, Duration::from_secs(1)).expect("they are counted");
+        assert_eq!((limits.from, limits.to), (1.0, 1.0));
     }
 
     #[test]

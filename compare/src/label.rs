@@ -94,34 +94,38 @@ pub fn rate(text: &str) -> Result<Rate, String> {
         .strip_prefix("bursts:")
         .and_then(|rest| rest.split_once(':'))
     {
-        let size = number(size, 1.0..=10_000.0)? as usize;
+        let size = whole(size, 1..=10_000)?;
         let every_s = number(every_s, 0.01..=3600.0)?;
         return Ok(Rate::Bursts { size, every_s });
     }
-    let per_s = number(text.strip_suffix("/s").unwrap_or(text), 0.01..=10_000.0)?;
-    Ok(Rate::Steady { per_s })
+    number(text.strip_suffix("/s").unwrap_or(text), 0.01..=10_000.0)
+        .map(|per_s| Rate::Steady { per_s })
+        .map_err(|expected| format!("{expected}, idle, bursts, or bursts:SIZE:SECONDS"))
 }
 
 /// A size as `--size` takes it: bytes, or KiB with that behind.
 pub fn size(text: &str) -> Result<usize, String> {
     let (text, unit) = match text.strip_suffix("KiB") {
-        Some(text) => (text, 1024.0),
-        None => (text, 1.0),
+        Some(text) => (text, 1024),
+        None => (text, 1),
     };
-    let bytes = number(text, 0.0..=65_536.0)? * unit;
-    let allowed = crate::payload::BYTES_MIN as f64..=65_536.0;
-    if allowed.contains(&bytes) {
-        return Ok(bytes as usize);
-    }
-    Err(format!(
-        "a payload has {} to 65536 bytes",
-        crate::payload::BYTES_MIN
-    ))
+    let allowed = crate::payload::BYTES_MIN..=65_536;
+    let bytes = usize::from_str(text)
+        .ok()
+        .and_then(|bytes| bytes.checked_mul(unit))
+        .filter(|bytes| allowed.contains(bytes));
+    bytes.ok_or_else(|| {
+        format!(
+            "a payload has {} to {} bytes: write 1024 or 1KiB",
+            allowed.start(),
+            allowed.end()
+        )
+    })
 }
 
 /// Subscribers as `--subscribers` takes them.
 pub fn subscribers(text: &str) -> Result<usize, String> {
-    number(text, 1.0..=20_000.0).map(|count| count as usize)
+    whole(text, 1..=20_000)
 }
 
 /// An interval as `--interval` takes it. Connections that are quiet for longer are closed by the gateway.
@@ -178,6 +182,19 @@ fn number(text: &str, allowed: std::ops::RangeInclusive<f64>) -> Result<f64, Str
     }
 }
 
+fn whole(text: &str, allowed: std::ops::RangeInclusive<usize>) -> Result<usize, String> {
+    let number = usize::from_str(text)
+        .ok()
+        .filter(|number| allowed.contains(number));
+    number.ok_or_else(|| {
+        format!(
+            "expected a whole number from {} to {}",
+            allowed.start(),
+            allowed.end()
+        )
+    })
+}
+
 /// What `--only` takes: transports and protocols by their names.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Only {
@@ -221,6 +238,13 @@ mod tests {
         assert_eq!((size("1KiB"), size("32")), (Ok(1024), Ok(32)));
         assert!(interval("60").is_ok() && interval("61").is_err());
         assert!(size("5").is_err(), "a number and its check do not fit");
+        for refused in ["1.5", "0", "-1", "20001", ""] {
+            assert!(subscribers(refused).is_err(), "{refused}");
+        }
+        assert!(size("32.5").is_err() && size("64KiB").is_ok() && size("65KiB").is_err());
+        assert!(
+            rate("often").is_err_and(|said| said.ends_with("idle, bursts, or bursts:SIZE:SECONDS"))
+        );
         assert!(rate("0").is_err() && rate("nan").is_err() && network("50").is_err());
         let expected = Network::Delay {
             one_way_ms: 50.0,

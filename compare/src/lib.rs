@@ -26,7 +26,6 @@ pub mod results;
 pub mod warning;
 
 // The same work for others.
-pub mod crowd;
 pub mod rivals;
 
 // What people read.

@@ -8,7 +8,7 @@ use crate::cell::{Cell, Rate};
 use crate::expect;
 use crate::meter::{Count, Way};
 use crate::results::{ByteKinds, Bytes, CellResult, Deliveries, Figure, Figures, LatencyBucket};
-use crate::run::Outcome;
+use crate::run::{Outcome, Timing};
 use crate::warning;
 
 /// Digits of a latency that are kept over all repeats.
@@ -68,17 +68,17 @@ struct RepeatBytes {
 #[derive(Debug)]
 pub struct Found {
     cell: Cell,
-    measure: Duration,
+    timing: Timing,
     repeats: Vec<Repeat>,
     latency_us: Histogram<u64>,
 }
 
 impl Found {
-    /// Nothing yet. `measure` is how long each repeat measures.
-    pub fn nothing(cell: Cell, measure: Duration) -> Self {
+    /// Nothing yet. `timing` is that of each repeat.
+    pub fn nothing(cell: Cell, timing: Timing) -> Self {
         Self {
             cell,
-            measure,
+            timing,
             repeats: Vec::new(),
             // Fails for more than 5 digits only.
             latency_us: Histogram::new(DIGITS).expect("a histogram may have 3 digits"),
@@ -110,13 +110,15 @@ impl Found {
         Some(CellResult {
             expected: expect::expectations(
                 &self.cell,
-                self.measure,
+                self.timing.measure,
                 &figures,
                 deliveries.delivered,
             ),
             warnings: warning::warnings(&self.cell, &self.repeats, &deliveries, &figures),
             cell: self.cell.clone(),
             repeats: self.repeats.len(),
+            warm_up_s: self.timing.warm_up.as_secs_f64(),
+            measure_s: self.timing.measure.as_secs_f64(),
             deliveries,
             latencies: buckets(&self.latency_us),
             figures,

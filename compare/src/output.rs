@@ -15,9 +15,16 @@ pub struct Output {
 }
 
 impl Output {
-    /// Makes the folder.
+    /// Makes the folder. An error if nothing can be written there: better now than after the first cell.
     pub fn into(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let probe = folder.join(".probe");
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&probe, b""))
+            .and_then(|()| fs::remove_file(&probe))
+            .with_context(|| {
+                let folder = folder.display();
+                format!("cannot write to {folder}: name another folder by --out")
+            })?;
         Ok(Self {
             folder: folder.to_owned(),
         })
@@ -55,6 +62,8 @@ pub fn csv(results: &Results) -> Result<Vec<u8>> {
         for (part, value) in [
             ("cell", serde_json::to_value(&cell.cell)?),
             ("repeats", serde_json::to_value(cell.repeats)?),
+            ("warm_up_s", serde_json::to_value(cell.warm_up_s)?),
+            ("measure_s", serde_json::to_value(cell.measure_s)?),
             ("valid", serde_json::to_value(cell.is_valid())?),
             ("deliveries", serde_json::to_value(cell.deliveries)?),
             ("figures", serde_json::to_value(&cell.figures)?),

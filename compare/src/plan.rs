@@ -229,6 +229,11 @@ impl Choice {
         self.only.iter().filter_map(protocol).collect()
     }
 
+    /// True if protocols were chosen.
+    pub fn names_protocols(&self) -> bool {
+        !self.protocols().is_empty()
+    }
+
     /// True if anything but transports was chosen: then the cells are a matrix, and not our selection.
     fn is_matrix(&self) -> bool {
         !(self.rates.is_empty()
@@ -284,6 +289,24 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The same for a gateway that is reached with TLS only: what would go over HTTP/1.1 without it goes over HTTP/2, as
+    /// browsers do, unless that is there already.
+    pub fn over_tls(mut self) -> Self {
+        let mut cells: Vec<Planned> = Vec::new();
+        for mut planned in self.cells {
+            if planned.cell.protocol == Protocol::Http1 {
+                planned.cell.protocol = Protocol::Http2Tls;
+            }
+            if cells.iter().all(|other| other.cell != planned.cell) {
+                cells.push(planned);
+            }
+        }
+        self.cells = cells;
+        self
+    }
+}
+
 /// How long all of these take, about.
 pub fn estimate(cells: &[Planned]) -> Duration {
     let times = cells
@@ -298,15 +321,7 @@ impl Planned {
         /// A process, its certificates read, its first connections.
         const START_S: f64 = 0.15;
         let cell = &self.cell;
-        let one_way_s = match cell.network {
-            Network::Loopback => 0.0,
-            Network::Delay {
-                one_way_ms,
-                jitter_ms,
-                ..
-            } => (one_way_ms + jitter_ms) / 1000.0,
-            Network::Loss { one_way_ms, .. } => one_way_ms / 1000.0 * 2.0,
-        };
+        let one_way_s = one_way_s(&cell.network);
         let round_trips = if cell.protocol == Protocol::Http1 {
             3.0
         } else {
@@ -331,21 +346,35 @@ impl Planned {
     }
 }
 
+/// What one way takes at most; with losses, about.
+fn one_way_s(network: &Network) -> f64 {
+    match *network {
+        Network::Loopback => 0.0,
+        Network::Delay {
+            one_way_ms,
+            jitter_ms,
+            ..
+        } => (one_way_ms + jitter_ms) / 1000.0,
+        Network::Loss { one_way_ms, .. } => one_way_ms / 1000.0 * 2.0,
+    }
+}
+
 /// The first four.
 fn base_cells() -> Vec<Cell> {
     Axes::base().cells()
 }
 
-/// What a quick look measures once: counts hardly differ between repeats, nor does a delay.
+/// What a quick look measures once: counts hardly differ between repeats, nor does a delay. There are as many clients as
+/// memory needs to be seen.
 fn quick_once() -> Vec<Cell> {
     let far = Axes {
         networks: vec![delay(50.0, 5.0, None)],
-        subscribers: vec![20],
+        subscribers: vec![50],
         ..Axes::base()
     };
     let idle = Axes {
         rates: vec![Rate::Idle],
-        subscribers: vec![20],
+        subscribers: vec![50],
         ..Axes::base()
     };
     [far.cells(), idle.cells()].concat()
@@ -421,6 +450,12 @@ fn timing_of(cell: &Cell, depth: Depth, usual: Timing) -> Timing {
     } else {
         usual.measure.max(least)
     };
+    // When it begins to count, what comes in is as much as what goes out: the first messages have arrived, after up to three
+    // transits, or lost ones were sent again.
+    let warm_up = usual
+        .warm_up
+        .max(Duration::from_secs_f64(4.0 * one_way_s(&cell.network)));
+    let usual = Timing { warm_up, ..usual };
     let Some(interval_s) = cell.poll_interval_s else {
         return Timing { measure, ..usual };
     };
@@ -428,7 +463,9 @@ fn timing_of(cell: &Cell, depth: Depth, usual: Timing) -> Timing {
     // finds less than it usually would.
     let intervals = (measure.as_secs_f64() / interval_s).ceil();
     Timing {
-        warm_up: usual.warm_up.max(Duration::from_secs_f64(interval_s)),
+        warm_up: usual.warm_up.max(Duration::from_secs_f64(
+            interval_s + 2.0 * one_way_s(&cell.network),
+        )),
         measure: Duration::from_secs_f64(intervals * interval_s),
     }
 }
@@ -452,6 +489,31 @@ mod tests {
         let mut choice = Choice::default();
         change(&mut choice);
         Plan::new(depth, &choice)
+    }
+
+    #[test]
+    fn a_gateway_with_tls_only_has_as_much_to_do() {
+        let quick = plan(Depth::Quick, |_| ());
+        let over_tls = quick.clone().over_tls();
+        assert_eq!(over_tls.cells.len(), quick.cells.len());
+        let usual = plan(Depth::Usual, |_| ()).over_tls();
+        let is_http2 = |planned: &Planned| planned.cell.protocol == Protocol::Http2Tls;
+        assert!(usual.cells.iter().all(is_http2));
+        for (index, planned) in usual.cells.iter().enumerate() {
+            let before = &usual.cells[..index];
+            assert!(before.iter().all(|other| other.cell != planned.cell));
+        }
+    }
+
+    #[test]
+    fn a_slow_network_warms_up_until_messages_come_through() {
+        let slow = plan(Depth::Quick, |choice| {
+            choice.networks = vec![delay(150.0, 15.0, None)]
+        });
+        for planned in &slow.cells {
+            let warm_up = planned.timing.warm_up;
+            assert!(warm_up >= Duration::from_millis(660), "{planned:?}");
+        }
     }
 
     #[test]

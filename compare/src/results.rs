@@ -69,9 +69,9 @@ pub struct Gateway {
 pub struct Method {
     /// Repeats of each cell, in interleaved order.
     pub repeats: usize,
-    /// Seconds of load that are not counted, at the start of each repeat.
+    /// Seconds of load that are not counted, at the start of each repeat, at least: each cell has its own.
     pub warm_up_s: f64,
-    /// Seconds of load that are counted, in each repeat.
+    /// Seconds of load that are counted, in each repeat, for most cells: each cell has its own.
     pub measure_s: f64,
     /// The seed of everything that is drawn at random.
     pub seed: u64,
@@ -93,6 +93,10 @@ pub struct CellResult {
     pub cell: Cell,
     /// How many repeats the figures are of.
     pub repeats: usize,
+    /// Seconds of load that did not count, at the start of each repeat.
+    pub warm_up_s: f64,
+    /// Seconds of load that counted, in each repeat.
+    pub measure_s: f64,
     /// What was delivered, all repeats together.
     pub deliveries: Deliveries,
     /// What it cost.

@@ -76,6 +76,8 @@ pub fn cell(transport: Transport) -> CellResult {
             network: Network::Loopback,
         },
         repeats: 3,
+        warm_up_s: 0.5,
+        measure_s: 2.0,
         deliveries: Deliveries {
             expected: 1000,
             delivered: 1000,

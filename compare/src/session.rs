@@ -19,14 +19,19 @@ use crate::measure::Found;
 use crate::network::namespace::{Namespace, Order};
 use crate::output::Output;
 use crate::plan::{self, Plan, Planned};
+use crate::report;
 use crate::results::{CellResult, Gateway, Machine, Method, Results, SCHEMA_VERSION, Skipped};
 use crate::run::Outcome;
+use crate::warning;
 use crate::wire::{self, Origin, Parts};
 
 /// More bytes in a second are too many for one core on each side.
 const BYTES_PER_S_MAX: f64 = 150e6;
 /// More deliveries in a second are.
 const DELIVERIES_PER_S_MAX: f64 = 150e3;
+/// What to do about a gateway that refuses the load.
+const LIMITS_HINT: &str = "; switch limits.attach, limits.requests and limits.publish off there, or choose fewer \
+                           --subscribers and a lower --rate";
 /// How long the gateway may take to say who it is.
 const HELLO_MAX: Duration = Duration::from_secs(10);
 
@@ -70,6 +75,8 @@ struct Progress {
     /// Those that failed.
     given_up: BTreeMap<usize, String>,
     results: Results,
+    /// What casts doubt on the run, whatever is found.
+    standing_warnings: Vec<String>,
     began: Instant,
 }
 
@@ -118,8 +125,15 @@ impl Session {
         progress: &mut Progress,
         bar: &ProgressBar,
     ) -> Result<()> {
-        progress.results.gateway.server =
-            self.hello().await.context("the gateway does not answer")?;
+        progress.results.gateway.server = self.hello().await.with_context(|| match &self.url {
+            Some(url) => {
+                format!("{url} does not answer: start a gateway there, or leave out --url")
+            }
+            None => "the gateway does not answer".to_owned(),
+        })?;
+        // From here on what an earlier run left in the folder is not mistaken for this one's.
+        progress.save(&self.output)?;
+        report::write(&progress.results, self.output.folder())?;
         let rounds = cells
             .iter()
             .map(|planned| planned.repeats)
@@ -335,7 +349,7 @@ impl Progress {
     fn new(session: &Session, cells: &[Planned], skipped: Vec<Skipped>) -> Self {
         let found = cells
             .iter()
-            .map(|planned| Found::nothing(planned.cell.clone(), planned.timing.measure));
+            .map(|planned| Found::nothing(planned.cell.clone(), planned.timing));
         let results = Results {
             schema_version: SCHEMA_VERSION,
             started_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -361,6 +375,7 @@ impl Progress {
         Self {
             found: found.collect(),
             given_up: BTreeMap::new(),
+            standing_warnings: results.warnings.clone(),
             results,
             began: Instant::now(),
         }
@@ -371,7 +386,11 @@ impl Progress {
         match outcome {
             Ok(outcome) => self.found[index].add(&outcome),
             Err(error) => {
-                let why = format!("it failed: {error:#}");
+                let mut why = format!("it failed: {error:#}");
+                // Only those of a gateway elsewhere are on.
+                if why.contains("rate_limited") {
+                    why.push_str(LIMITS_HINT);
+                }
                 self.given_up.insert(index, why.clone());
                 self.results.skipped.push(Skipped {
                     what: label::of(cell),
@@ -388,6 +407,10 @@ impl Progress {
             .iter()
             .filter_map(Found::result)
             .collect::<Vec<CellResult>>();
+        self.results.warnings.clone_from(&self.standing_warnings);
+        self.results
+            .warnings
+            .extend(busy_machine(&self.results.cells));
         output.write(&self.results)
     }
 }
@@ -443,9 +466,44 @@ fn warnings(session: &Session) -> Vec<String> {
     warnings
 }
 
+/// If others were at work in half of the cells or more, that is said once for all of them.
+fn busy_machine(cells: &[CellResult]) -> Option<String> {
+    let is_disturbed = |cell: &&CellResult| {
+        let mut warnings = cell.warnings.iter();
+        warnings.any(|warning| warning.code == warning::BACKGROUND_LOAD)
+    };
+    let disturbed = cells.iter().filter(is_disturbed).count();
+    (disturbed > 0 && disturbed * 2 >= cells.len()).then(|| {
+        format!(
+            "other processes were at work in {disturbed} of {} cells: latencies are theirs, too. Measure on a quiet machine",
+            cells.len()
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::Transport;
+    use crate::results::Warning;
+    use crate::sample;
+
+    #[test]
+    fn a_busy_machine_is_said_once_if_it_was_so_in_half_of_the_cells() {
+        let disturbed = |count: usize| {
+            let mut cells: Vec<CellResult> = Transport::ALL.map(sample::cell).to_vec();
+            for cell in &mut cells[..count] {
+                cell.warnings.push(Warning {
+                    code: warning::BACKGROUND_LOAD.to_owned(),
+                    message: String::new(),
+                    invalidates: false,
+                });
+            }
+            busy_machine(&cells).is_some()
+        };
+        assert_eq!([0, 1, 2].map(disturbed), [false, false, true]);
+        assert_eq!(busy_machine(&[]), None);
+    }
 
     #[test]
     fn the_template_of_the_bar_is_valid() {

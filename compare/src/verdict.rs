@@ -17,7 +17,7 @@ use crate::metric::Metric;
 use crate::results::{Figure, Results};
 use case::{CASES, Case, Weight};
 use contender::{examine, measured_weights, not_measured};
-use cost::{answer, rank};
+use cost::{answer, is_level, rank};
 
 /// Costs whose ratio is below this are level.
 pub const LEVEL: f64 = 1.1;
@@ -116,6 +116,27 @@ pub struct Cost {
     pub max: f64,
 }
 
+impl Verdict {
+    /// What is to be taken: the first, and the best setting of each transport that is level with it. Nothing if there is no
+    /// first.
+    pub fn taken(&self) -> Vec<Choice> {
+        let (Answer::Take { .. }, [first, others @ ..]) = (&self.answer, &self.contenders[..])
+        else {
+            return Vec::new();
+        };
+        let mut seen = vec![first.choice.transport];
+        let mut taken = vec![first.choice];
+        for other in others {
+            let is_best = !seen.contains(&other.choice.transport);
+            seen.push(other.choice.transport);
+            if is_best && is_level(first, other) {
+                taken.push(other.choice);
+            }
+        }
+        taken
+    }
+}
+
 /// The verdict on every case.
 pub fn all(results: &Results) -> Vec<Verdict> {
     CASES.iter().map(|case| judge(case, results)).collect()
@@ -123,7 +144,7 @@ pub fn all(results: &Results) -> Vec<Verdict> {
 
 /// The verdict on one case.
 pub fn judge(case: &'static Case, results: &Results) -> Verdict {
-    let Some(condition) = case.setting.condition(results) else {
+    let Some(condition) = case.condition(results) else {
         let wanted = case.setting.in_words();
         return Verdict {
             case,

@@ -6,6 +6,8 @@ use crate::results::{Deliveries, Figure, Figures, Warning};
 
 /// From this share of its core on, the load may have been what was measured.
 pub const LOAD_CPU_SHARE_MAX: f64 = 0.85;
+/// The code for others that were at work.
+pub const BACKGROUND_LOAD: &str = "background_load";
 /// From this share on, a gateway's latency is that of a queue.
 const SERVER_CPU_SHARE_MAX: f64 = 0.9;
 /// Below this share of the offered rate, the publisher did not keep up.
@@ -164,7 +166,7 @@ fn disturbed(repeats: &[Repeat]) -> Vec<Warning> {
             "other processes used {:.0} % of a core meanwhile",
             others * 100.0
         );
-        warnings.push(warning("background_load", false, message));
+        warnings.push(warning(BACKGROUND_LOAD, false, message));
     }
     if stolen >= STOLEN_SHARE_MAX {
         let message = format!("the host took {:.0} % of a core meanwhile", stolen * 100.0);

@@ -208,10 +208,17 @@ fn direct(parts: &Parts<'_>, protocol: Protocol, process: Option<&Process>) -> R
 
 /// What the gateway of a cell needs beside the settings of all.
 fn settings(cell: &Cell) -> Vec<String> {
-    match cell.rate {
-        Rate::Idle => IDLE_SETTINGS.map(str::to_owned).to_vec(),
-        _ => Vec::new(),
+    if is_idle_time_fast(cell) {
+        IDLE_SETTINGS.map(str::to_owned).to_vec()
+    } else {
+        Vec::new()
     }
+}
+
+/// Whether what the gateway does at rest is closer together. A short poll is the client's own matter: it idles at its usual
+/// pace, and so must the gateway's pings beside it.
+fn is_idle_time_fast(cell: &Cell) -> bool {
+    cell.rate == Rate::Idle && cell.transport != Transport::Poll
 }
 
 /// Two messages, long before anybody asks for them.
@@ -296,10 +303,7 @@ impl Rig for Wire {
     }
 
     fn idle_speed(&self) -> f64 {
-        // A short poll is the client's own matter: it idles at its usual pace.
-        let is_fast = self.process.is_some()
-            && self.cell.rate == Rate::Idle
-            && self.cell.transport != Transport::Poll;
+        let is_fast = self.process.is_some() && is_idle_time_fast(&self.cell);
         if is_fast { IDLE_SPEED } else { 1.0 }
     }
 }
@@ -336,5 +340,25 @@ impl Told for First {
     fn message(&mut self, at: Instant, message: &Message<'_>) -> ControlFlow<()> {
         (self.at, self.offset) = (Some(at), message.offset);
         ControlFlow::Break(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::tests::cell;
+
+    #[test]
+    fn pings_beside_idle_short_polls_keep_their_pace() {
+        let settings_of = |transport| {
+            settings(&Cell {
+                transport,
+                rate: Rate::Idle,
+                ..cell()
+            })
+        };
+        assert!(settings_of(Transport::Poll).is_empty());
+        assert_eq!(settings_of(Transport::Sse), IDLE_SETTINGS);
+        assert!(settings(&cell()).is_empty());
     }
 }

@@ -1,9 +1,12 @@
 //! `compare rivals` from end to end, with Everyway alone and as little work as there can be.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use compare::rivals::results::{Measure, RivalsResults};
+use compare::schema::Schema;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Runs the command with few of everything.
 fn rivals(out: &Path, arguments: &[&str]) -> Output {
@@ -27,7 +30,20 @@ fn results(out: &Path, output: &Output) -> RivalsResults {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let json = std::fs::read_to_string(out.join("rivals.json")).unwrap();
+    check_schema(&json);
     serde_json::from_str(&json).unwrap()
+}
+
+/// `rivals.json` is what its schema says.
+fn check_schema(json: &str) {
+    let schema = serde_json::from_str(&Schema::Rivals.text()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let json = serde_json::from_str(json).unwrap();
+    let errors: Vec<String> = validator
+        .iter_errors(&json)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert_eq!(errors, Vec::<String>::new());
 }
 
 #[test]
@@ -102,4 +118,41 @@ fn who_cannot_be_had_is_skipped_aloud_and_the_others_are_measured() {
     assert_eq!(results.rows.len(), 2);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("skipped: Node ws: install Node.js"), "{said}");
+}
+
+#[test]
+fn ctrl_c_leaves_a_table_of_what_was_done() {
+    let out = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_compare"))
+        .args(["rivals", "--quick", "--no-install", "--unpinned"])
+        .args([
+            "--only",
+            "everyway",
+            "--rounds",
+            "1000",
+            "--subscribers",
+            "3",
+        ])
+        .args(["--figures", "cpu", "--transport", "sse", "--out"])
+        .arg(out.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = said.lines().map(Result::unwrap);
+    // The first round warms up, and the third is not over yet.
+    assert!(lines.any(|line| line.ends_with("round 3")));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let rest: Vec<String> = lines.collect();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{rest:?}");
+    let json = std::fs::read_to_string(out.path().join("rivals.json")).unwrap();
+    check_schema(&json);
+    let results: RivalsResults = serde_json::from_str(&json).unwrap();
+    assert!(!results.complete);
+    let rounds: Vec<usize> = results.rows.iter().map(|row| row.rounds.len()).collect();
+    assert!(matches!(rounds[..], [2..10]), "{rounds:?}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("not complete"), "{table}");
 }

@@ -37,6 +37,7 @@ pub fn check(data: &[u8]) {
     check_publish(&parts);
     check_send(&parts);
     check_history(&parts);
+    check_presence(&parts);
     check_lists(&parts);
 }
 
@@ -126,6 +127,14 @@ fn check_history(parts: &Parts) {
             check_limit(request.limit);
         }
         assert_single(parts, &["channel", "cursor", "limit", "order", "user"]);
+    }
+}
+
+fn check_presence(parts: &Parts) {
+    if let Some((request, _)) = accept(route::presence(parts, LIMITS)) {
+        let in_range = |limit| limit <= LIMITS.page_messages_max;
+        assert!(request.limit.is_none_or(in_range), "{request:?}");
+        assert_single(parts, &["channel", "limit", "after", "user"]);
     }
 }
 

@@ -106,9 +106,15 @@ impl Attachments {
         transport: Transport,
         holder: Holder,
     ) -> Result<Attachment, Problem> {
-        let spare = self.table.lock().spare_for(&holder)?;
+        let spare = self.table.lock().spare_for(&holder);
         let account = self.limits.account(holder.user.as_ref(), holder.address);
-        let counted = self.limits.attach(account, spare)?;
+        let counted = match self.limits.attach(account, spare) {
+            Ok(counted) => counted,
+            Err(refused) => {
+                self.table.lock().check_draining()?;
+                return Err(refused.into());
+            }
+        };
         let attachments_max = self.limits.attachments_max();
         let retires_at_s = self.draw_retirement();
         let is_fenced = holder.fenced().is_some();

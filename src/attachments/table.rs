@@ -81,14 +81,10 @@ impl Table {
     }
 
     /// How many places more than the limits there are for a newcomer, whose older attachment is about to go.
-    ///
-    /// # Errors
-    /// `shutdown` while the gateway goes down.
-    pub fn spare_for(&self, newcomer: &Holder) -> Result<usize, Problem> {
-        self.check_draining()?;
+    pub fn spare_for(&self, newcomer: &Holder) -> usize {
         let session = newcomer.fenced();
         let has_older = session.is_some_and(|session| self.fence.holds(&session));
-        Ok(usize::from(has_older))
+        usize::from(has_older)
     }
 
     /// Takes an attachment in.

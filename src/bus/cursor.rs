@@ -18,7 +18,9 @@ pub const CURSOR_BYTES_MAX: usize = 32 * 1024;
 pub enum Cursor {
     /// One start for all channels.
     All(Start),
-    /// Starts that name their channels; a nameless one stands for the only channel of the request.
+    /// A start for the only channel of the request.
+    Only(Start),
+    /// Several starts, or one that names its channel; a nameless one stands for the only channel of the request.
     Items(Vec<(Option<Box<str>>, Start)>),
     /// Starts in the order of the request, whose names are guarded by a hash.
     Ordered {
@@ -79,6 +81,8 @@ impl Cursor {
     pub fn resolve(&self, channels: &[ChannelName]) -> Result<Vec<Start>, CursorError> {
         match self {
             Self::All(start) => Ok(vec![*start; channels.len()]),
+            Self::Only(start) if channels.len() == 1 => Ok(vec![*start]),
+            Self::Only(_) => Err(CursorError::Nameless),
             Self::Ordered { hash, starts } => {
                 let fits = starts.len() == channels.len() && *hash == hash_names(channels);
                 if fits {
@@ -98,9 +102,13 @@ pub fn print(channels: &[ChannelName], positions: &[Position]) -> String {
     debug_assert_eq!(channels.len(), positions.len());
     match positions {
         [] => "now".to_owned(),
-        [position] => position.to_string(),
         _ => CursorPrefix::new(channels).print(positions),
     }
+}
+
+/// Prints the cursor of a request with one channel, which does not depend on its name.
+pub fn print_one(position: Position) -> String {
+    CursorPrefix(None).print(&[position])
 }
 
 /// The part of a cursor that depends on the channels only, for those who print many cursors over the same channels.
@@ -115,7 +123,7 @@ impl CursorPrefix {
 
     /// Prints one cursor.
     pub fn print(&self, positions: &[Position]) -> String {
-        let mut token = Vec::with_capacity(12 + positions.len() * 16);
+        let mut token = Vec::with_capacity(12 + positions.len() * 20);
         self.print_to(&mut token, positions);
         // It is ASCII.
         String::from_utf8(token).unwrap_or_default()
@@ -153,6 +161,9 @@ fn parse_ordered(rest: &str) -> Result<Cursor, CursorError> {
 }
 
 fn parse_items(token: &str) -> Result<Cursor, CursorError> {
+    if let Some(start) = Start::parse(token) {
+        return Ok(Cursor::Only(start));
+    }
     let mut items = Vec::new();
     for item in token.split(',') {
         // An inbox's own name begins with @, so the position stands after the last one.

@@ -3,7 +3,9 @@
 //! run while what woke them is still in the processor's cache.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -55,14 +57,29 @@ impl Herald {
             {
                 waiting.push_back(channel);
             }
-            // Who was woken goes first.
-            tokio::task::yield_now().await;
+            go_last().await;
         }
     }
 
     fn next(&self) -> Option<Arc<Channel>> {
         self.waiting.lock().as_mut()?.pop_front()
     }
+}
+
+/// Lets all go first that can run already, those who were just woken among them. Unlike the runtime's own way to yield it
+/// does not let them in that come from outside meanwhile: who has the message already asks for the next one, and everybody
+/// else's message comes before that.
+async fn go_last() {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if has_waited {
+            return Poll::Ready(());
+        }
+        has_waited = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// While this is there, somebody runs the herald.

@@ -50,7 +50,8 @@ pub struct HistoryBack {
     pub gap: Option<Gap>,
     /// The exclusive upper bound of the next page.
     pub bound: Position,
-    /// Where to read live from: the head at the time of the read.
+    /// Where to read live from: right behind the newest message below the bound, so that nothing lies between this page and
+    /// what follows. Of the first page it is the head at the time of the read.
     pub follow: Position,
     /// True if older messages are kept.
     pub more: bool,
@@ -155,23 +156,39 @@ impl Bus {
         ))
     }
 
+    /// Attaches a session's signal where a reader stands that has read all there was: see [`Bus::subscribe`].
+    ///
+    /// # Errors
+    /// As [`Bus::subscribe`].
+    pub async fn subscribe_after(
+        &self,
+        reader: Reader,
+        signal: &Arc<Signal>,
+        index: u32,
+    ) -> Result<Subscription, PublishError> {
+        self.broker.join(&reader.name).await?;
+        Ok(Subscription::after(&self.store, reader, signal, index))
+    }
+
     /// A reader that nobody wakes and that leaves nothing behind: one look at a channel.
     pub fn peek(&self, channel: &ChannelName, start: Start) -> Reader {
-        let (source, position) = match self.store.find(channel) {
-            Ok(found) => {
-                let position = self.store.with_log(&found, |log| log.locate(start));
-                (Source::Channel(found), position)
-            }
-            Err(vacant) => {
-                let position = if let Start::After(position) = start {
-                    position
-                } else {
-                    vacant
+        match (self.store.find(channel), start) {
+            (Ok(found), start) => {
+                let position = match start {
+                    Start::After(position) => position,
+                    Start::Now | Start::Earliest => {
+                        self.store.with_log(&found, |log| log.locate(start))
+                    }
                 };
-                (Source::Vacant(vacant), position)
+                Reader::new(found.name.clone(), Source::Channel(found), position)
             }
-        };
-        Reader::new(channel.clone(), source, position)
+            (Err(vacant), Start::After(position)) => {
+                Reader::new(channel.clone(), Source::Vacant(vacant), position)
+            }
+            (Err(vacant), Start::Now | Start::Earliest) => {
+                Reader::new(channel.clone(), Source::Vacant(vacant), vacant)
+            }
+        }
     }
 
     /// Reads from one reader, whose items get this index.
@@ -259,6 +276,10 @@ fn history_back(log: &log::Log, name: &ChannelName, start: Start, budget: Budget
             count: None,
         },
     });
+    let follow = Position {
+        offset: bound.offset.saturating_sub(1),
+        ..head
+    };
     let mut messages = Vec::new();
     let mut bytes = 0;
     for publication in log.before(bound.offset) {
@@ -274,7 +295,7 @@ fn history_back(log: &log::Log, name: &ChannelName, start: Start, budget: Budget
         messages,
         gap,
         bound,
-        follow: head,
+        follow,
         more,
     }
 }

@@ -137,6 +137,11 @@ impl Publication {
         &self.wire[usize::from(self.frame_head_bytes)..]
     }
 
+    /// The same, shared.
+    pub fn shared_sse_data(&self) -> Bytes {
+        self.wire.slice(usize::from(self.frame_head_bytes)..)
+    }
+
     /// What it costs to keep when it is new, in bytes: the encodings and the book-keeping around them. What transports add
     /// is charged when they do.
     pub fn kept_bytes(&self) -> usize {

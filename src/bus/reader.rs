@@ -74,6 +74,14 @@ impl Reader {
         }
     }
 
+    /// The channel that it reads, if it has state.
+    pub(super) fn channel(&self) -> Option<&Arc<Channel>> {
+        match &self.source {
+            Source::Channel(channel) => Some(channel),
+            Source::Vacant(_) => None,
+        }
+    }
+
     /// Reads up to `count` messages and moves the position past them. Stops once `share_bytes` are passed, and never
     /// passes `left_bytes` unless the batch is still empty.
     fn read(&mut self, store: &Store, index: u32, turn: &mut Turn, batch: &mut Batch) -> ReadEnd {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::channel::Channel;
 use super::name::ChannelName;
-use super::position::Start;
+use super::position::{Position, Start};
 use super::reader::{Reader, Source};
 use super::signal::{Seat, Signal};
 use super::store::Store;
@@ -30,7 +30,6 @@ impl Subscription {
     ) -> Self {
         let (channel, key) = loop {
             let channel = store.find_or_make(name);
-            store.touch(&channel);
             if let Ok(key) = channel.sit(Seat::new(Arc::clone(signal), index)) {
                 break (channel, key);
             }
@@ -38,13 +37,35 @@ impl Subscription {
         let position = store.with_log(&channel, |log| log.locate(start));
         // There may be something to read at once: messages after the position, or a gap to tell.
         signal.mark(index);
-        let reader = Reader::new(
-            channel.name.clone(),
-            Source::Channel(Arc::clone(&channel)),
-            position,
-        );
+        Self::seated(store, channel, key, position)
+    }
+
+    /// Attaches where a reader stands that has read all there was. The channel that it looked at is not looked up again, and
+    /// the session has something to read only if something came since.
+    pub(super) fn after(
+        store: &Arc<Store>,
+        reader: Reader,
+        signal: &Arc<Signal>,
+        index: u32,
+    ) -> Self {
+        let position = reader.position;
+        if let Some(channel) = reader.channel()
+            && let Ok(key) = channel.sit(Seat::new(Arc::clone(signal), index))
+        {
+            // Looked at after the seat is taken, so nothing falls between.
+            if channel.log().head() != position {
+                signal.mark(index);
+            }
+            return Self::seated(store, Arc::clone(channel), key, position);
+        }
+        Self::new(store, &reader.name, Start::After(position), signal, index)
+    }
+
+    fn seated(store: &Arc<Store>, channel: Arc<Channel>, key: usize, position: Position) -> Self {
+        store.touch(&channel);
+        let name = channel.name.clone();
         Self {
-            reader,
+            reader: Reader::new(name, Source::Channel(Arc::clone(&channel)), position),
             store: Arc::clone(store),
             channel,
             key,

@@ -73,6 +73,9 @@ struct ConfigArgs {
     /// Add /v1/echo, a WebSocket that returns what it gets; on loopback addresses only.
     #[arg(long)]
     echo: bool,
+    /// A folder whose files are served at /, as pages that use the gateway.
+    #[arg(long, value_name = "DIR")]
+    pages: Option<String>,
     /// Any setting, such as limits.channels_max=50. May be given more than once.
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, String)>,
@@ -93,7 +96,14 @@ impl ConfigArgs {
                 self.tls_listen.clone().into(),
             )
         });
-        let settings: Vec<_> = set.chain(listen).chain(tls_listen).chain(echo).collect();
+        let pages = self.pages.as_ref();
+        let pages = pages.map(|folder| ("server.pages".to_owned(), folder.clone().into()));
+        let flags = listen
+            .into_iter()
+            .chain(tls_listen)
+            .chain(echo)
+            .chain(pages);
+        let settings: Vec<_> = set.chain(flags).collect();
         load::load(self.config.as_deref(), env(), &settings)
     }
 }

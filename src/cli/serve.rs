@@ -29,10 +29,7 @@ pub(super) fn run(
         eprintln!("everyway: cannot log: {error}");
         return ExitCode::FAILURE;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match server::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("everyway: cannot start: {error}");
@@ -61,10 +58,15 @@ async fn serve(
 ) -> Result<(), StartError> {
     // Before the port opens: who sees it open may tell us to stop at once.
     let signals = Signals::listen().map_err(StartError::Signals)?;
-    let (format, sockets_max) = (config.log.format, config.limits.sockets_max);
+    let format = config.log.format;
+    let files_max = match config.server.pages.as_str() {
+        "" => 0,
+        _ => config.limits.files_max,
+    };
+    let sockets_max = config.limits.sockets_max;
     make_certificates(&config).await?;
     let server = Server::bind(config).await?;
-    raise_file_limit(sockets_max);
+    raise_file_limit(sockets_max, files_max);
     match format {
         LogFormat::Text => greet(&server),
         LogFormat::Json => {}
@@ -198,9 +200,9 @@ fn start_log(config: &config::Log) -> Result<(), String> {
 }
 
 /// Every connection takes a file descriptor, and the soft limit is often 1024.
-fn raise_file_limit(sockets_max: usize) {
+fn raise_file_limit(sockets_max: usize, files_max: usize) {
     const OTHER_FILES: u64 = 64;
-    let wanted = sockets_max as u64 + OTHER_FILES;
+    let wanted = sockets_max as u64 + files_max as u64 + OTHER_FILES;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(got) if got < wanted => {
             tracing::info!(

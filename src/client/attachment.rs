@@ -82,6 +82,8 @@ impl Disconnect {
 pub(super) struct Attachment<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) follow: &'a Follow,
+    /// The id of all attachments of this follow, which nobody else has.
+    pub(super) session: &'a str,
     /// Where we stand; every transport moves it on.
     pub(super) cursor: &'a mut String,
     pub(super) follower: &'a mut dyn Follower,
@@ -97,7 +99,7 @@ impl Attachment<'_> {
             .map(|channel| ("channel", channel.as_str()));
         let user = self.follow.user.iter().map(|user| ("user", user.as_str()));
         channels
-            .chain([("cursor", self.cursor.as_str())])
+            .chain([("cursor", self.cursor.as_str()), ("session", self.session)])
             .chain(user)
             .chain(more.iter().copied())
             .collect()

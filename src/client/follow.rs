@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::Method;
 use serde::Deserialize;
@@ -64,7 +66,7 @@ impl Follow {
         endpoint: &Endpoint,
         follower: &mut dyn Follower,
     ) -> Result<(), Failure> {
-        let mut cursor = self.cursor.clone();
+        let (mut cursor, session) = (self.cursor.clone(), draw_session());
         let mut back_off = BACK_OFF_MIN;
         let mut endpoint = endpoint.with_token(self.credentials.read()?);
         loop {
@@ -76,6 +78,7 @@ impl Follow {
                 let attachment = Attachment {
                     endpoint: &endpoint,
                     follow: self,
+                    session: &session,
                     cursor: &mut cursor,
                     follower,
                 };
@@ -168,6 +171,14 @@ async fn discover(endpoint: &Endpoint) -> Option<Vec<Transport>> {
     };
     let transports: Vec<Transport> = discovery.transports.into_iter().filter_map(known).collect();
     (!transports.is_empty()).then_some(transports)
+}
+
+/// A session of our own: what an earlier attachment is still sent after we left it ends when we come back.
+fn draw_session() -> String {
+    let mut bytes = [0; 16];
+    // It must not be guessed. This fails only where the system has no random source at all.
+    getrandom::fill(&mut bytes).expect("the system has a random source");
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Between half and the whole of a delay, so that clients that lost one gateway do not come back as one.

@@ -379,6 +379,36 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_message_is_16_mib_and_what_follows_from_it_is_checked() {
+        let limits = |message: usize, channel: usize, total: usize| {
+            from_file(&format!(
+                "[limits]\nmessage_bytes_max = {message}\n[history]\nbytes_max = {channel}\nbytes_total_max = {total}\n"
+            ))
+        };
+        const MIB: usize = 1 << 20;
+        assert!(limits(16 * MIB, 16 * MIB, 96 * MIB + 4096).is_ok());
+        for (message, channel, total, says) in [
+            (16 * MIB + 1, 32 * MIB, 1 << 30, "at most 16777216"),
+            (
+                usize::MAX / 2,
+                usize::MAX / 2,
+                usize::MAX / 2,
+                "at most 16777216",
+            ),
+            (16 * MIB, 16 * MIB - 1, 1 << 30, "history.bytes_max must be"),
+            (
+                16 * MIB,
+                16 * MIB,
+                96 * MIB + 4095,
+                "history.bytes_total_max must be",
+            ),
+        ] {
+            let error = limits(message, channel, total).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
     fn a_slip_in_a_variable_is_told() {
         for name in ["EVERYWAY_LIMITS_CHANNELS_MAX", "EVERYWAY_LISTEN"] {
             let error = from_env(name, "5").unwrap_err().to_string();

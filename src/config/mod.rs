@@ -114,6 +114,10 @@ section! {
         /// Adds `/v1/echo`, a WebSocket that returns every message, up to 16 MiB, for conformance suites. On loopback
         /// addresses only.
         echo: bool = false,
+        /// A folder whose files are served at `/`, to anybody, by the public listeners: pages that use the gateway from its own host.
+        /// `index.html` stands for its folder. Files and folders whose names begin with a dot are not served, nor is what links lead
+        /// to outside. The gateway's own paths, and all below `/v1/`, win. Empty: none.
+        pages: String = String::new(),
         /// Proxies whose word is taken: addresses such as `10.0.0.1` or networks such as `10.0.0.0/8`. Of a connection
         /// from one of them, the rightmost address in `X-Forwarded-For` that is not listed here is the client's, for
         /// limits and logs, and `X-Forwarded-Proto` says whether it is encrypted. From anybody else these headers are
@@ -179,6 +183,8 @@ section! {
         attachments_per_address_max: usize = 1000,
         /// Most attachments of one user. One more is answered `overloaded`.
         attachments_per_user_max: usize = 100,
+        /// Most files of `server.pages` that are sent at a time. One more is answered `overloaded`.
+        files_max: usize = 1000,
         /// How often a user may publish, or an address for clients without a user: so many in a second and so many at once,
         /// as in `50/s burst 100`; so many in some seconds and at once, as in `100/60s`; or `off`. A message to several
         /// channels costs one for each. One too many is answered `rate_limited`.
@@ -199,13 +205,15 @@ section! {
         loopback: bool = false,
         /// Most channels of one request or one WebSocket.
         channels_max: usize = 100,
-        /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent.
+        /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent. 16777216 (16 MiB) at
+        /// most. Raise `history.bytes_max` with it: a channel that has room for one message loses the last one to the next.
+        /// A body or a frame may be 4/3 of it and 4 KiB, and has `timeouts.body_s` to arrive over HTTP.
         message_bytes_max: usize = 65_536,
         /// Largest request head, in bytes, give or take what one read brings, and how much of a stream is buffered before its reader is left behind. 8192
         /// or more.
         head_bytes_max: usize = 65_536,
-        /// Most bytes of messages that wait to be written to one WebSocket. Its reader is then left behind in the history.
-        /// Answers to its commands may be 64 KiB over it, and one answer that is larger, a page of history, whole.
+        /// Most bytes of messages that wait to be written to one WebSocket, and one message that is larger. Its reader is
+        /// then left behind in the history. Answers to its commands may be 64 KiB over it, and one answer that is larger, a page of history, whole.
         queued_bytes_max: usize = 262_144,
         /// Messages in a page when the request does not say.
         page_messages: usize = 100,
@@ -279,6 +287,9 @@ section! {
         deflate: bool = true,
         /// Messages below this many bytes are sent as they are, because compressing them gains nothing.
         deflate_bytes_min: usize = 256,
+        /// Messages over this many bytes are sent as they are, because compressing them takes long, and others wait
+        /// meanwhile. Clients may send compressed ones of any size.
+        deflate_bytes_max: usize = 1024 * 1024,
         /// Messages over this many bytes are sent in fragments of it, so that pings pass between. 512 or more.
         fragment_bytes: usize = 16_384,
     }
@@ -308,6 +319,15 @@ section! {
         filter: String = "info".to_owned(),
     }
 }
+
+/// The greatest `limits.message_bytes_max`. Whoever publishes, holds and reads a message takes a few times its size in memory.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The most that a message grows while it becomes JSON: a control character in a text is written in six (RFC 8259, section 7).
+const JSON_GROWTH_MAX: usize = 6;
+
+/// Room for what stands around a message while it is kept.
+const AROUND_MESSAGE_BYTES: usize = 4096;
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -367,6 +387,7 @@ impl Config {
                 "limits.attachments_per_user_max",
                 self.limits.attachments_per_user_max,
             ),
+            ("limits.files_max", self.limits.files_max),
             ("limits.rate_keys_max", self.limits.rate_keys_max),
             ("limits.refusals_max", self.limits.refusals_max),
             ("limits.message_bytes_max", self.limits.message_bytes_max),
@@ -420,6 +441,7 @@ impl Config {
             "server.admin_listen": server.admin_listen,
             // Where it may be is checked at the start only.
             "server.echo": server.echo,
+            "server.pages": server.pages,
             "tls": tls,
             "history.channels_max": history.channels_max,
             "history.bytes_total_max": history.bytes_total_max,
@@ -427,6 +449,7 @@ impl Config {
             "presence.sessions_max": presence.sessions_max,
             "limits.sockets_max": limits.sockets_max,
             "limits.admin_sockets_max": limits.admin_sockets_max,
+            "limits.files_max": limits.files_max,
             "limits.handshakes_max": limits.handshakes_max,
             "timeouts.tls_s": timeouts.tls_s,
             "timeouts.heartbeat_s": timeouts.heartbeat_s,
@@ -478,8 +501,21 @@ impl Config {
                 "history.bytes_total_max must be at least history.bytes_max",
             ),
             (
+                self.limits.message_bytes_max <= MESSAGE_BYTES_MAX,
+                "limits.message_bytes_max must be at most 16777216 (16 MiB): send what is larger elsewhere, and its address here",
+            ),
+            (
                 self.history.bytes_max >= self.limits.message_bytes_max,
                 "history.bytes_max must be at least limits.message_bytes_max: a channel keeps its newest message",
+            ),
+            (
+                self.limits
+                    .message_bytes_max
+                    .saturating_mul(JSON_GROWTH_MAX)
+                    .saturating_add(AROUND_MESSAGE_BYTES)
+                    <= self.history.bytes_total_max,
+                "history.bytes_total_max must be at least 6 times limits.message_bytes_max, and 4096 more: as JSON a text may \
+                 take that much, and one that never fits could never be published",
             ),
             (
                 self.limits.page_messages_max >= self.limits.page_messages,

@@ -7,8 +7,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::protocol::printed::Printed;
+use crate::protocol::printed::{Pieces, Printed};
 use crate::transport::sse::SseStream;
+
+use super::pages::FileBody;
 
 /// How much is handed out at a time. Over HTTP/2 what was handed out waits in a queue until the client's window opens, and a
 /// client that takes nothing is noticed between two chunks.
@@ -20,9 +22,11 @@ pub enum Body {
     /// Everything is there, or nothing.
     Full(Bytes),
     /// A page of more than a chunk.
-    Page(Box<Printed>),
+    Page(Box<Pieces>),
     /// An event stream.
     Sse(Box<SseStream>),
+    /// A file.
+    File(Box<FileBody>),
 }
 
 /// Marks an answer after which the client should come back by another connection: it was sent elsewhere, and a balancer may
@@ -41,12 +45,11 @@ impl Body {
         Self::Full(bytes.into())
     }
 
-    /// A page. A short one is put together at once, because it is no more than its pieces are.
+    /// A page.
     pub fn page(json: Printed) -> Self {
-        if json.len() <= CHUNK_BYTES {
-            Self::full(json.all())
-        } else {
-            Self::Page(Box::new(json))
+        match json {
+            Printed::Whole(json) => Self::Full(json),
+            Printed::Pieces(json) => Self::Page(Box::new(json)),
         }
     }
 
@@ -88,6 +91,9 @@ impl http_body::Body for Body {
             Self::Sse(stream) => stream
                 .poll_chunk(cx)
                 .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+            Self::File(file) => file
+                .poll_chunk(cx)
+                .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
         }
     }
 
@@ -96,6 +102,7 @@ impl http_body::Body for Body {
             Self::Full(rest) => rest.is_empty(),
             Self::Page(rest) => rest.is_empty(),
             Self::Sse(_) => false,
+            Self::File(file) => file.left() == 0,
         }
     }
 
@@ -104,6 +111,7 @@ impl http_body::Body for Body {
             Self::Full(rest) => SizeHint::with_exact(rest.len() as u64),
             Self::Page(rest) => SizeHint::with_exact(rest.len() as u64),
             Self::Sse(_) => SizeHint::default(),
+            Self::File(file) => SizeHint::with_exact(file.left()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a client presents, and where: a header, the query, or the subprotocol of a WebSocket.
 
-use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 
 use super::query::Query;
@@ -17,11 +17,18 @@ const SUBPROTOCOL_PREFIX: &str = "bearer.";
 /// # Errors
 /// `bad_request` for more than one, `unauthorized` for an `Authorization` that is no bearer's.
 pub fn read(parts: &Parts) -> Result<Option<Credential>, Problem> {
-    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    read_of(&Query::of(parts)?, &parts.headers)
+}
+
+/// The same, for who has read the query already.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_of(query: &Query, headers: &HeaderMap) -> Result<Option<Credential>, Problem> {
     let token = query.single("token")?.map(Secret::new);
     let ticket = query.single("ticket")?.map(Secret::new);
     let presented = [
-        header(parts)?.map(Credential::Bearer),
+        header(headers)?.map(Credential::Bearer),
         token.map(Credential::Bearer),
         ticket.map(Credential::Ticket),
     ];
@@ -52,8 +59,8 @@ fn only(mut presented: impl Iterator<Item = Credential>) -> Result<Option<Creden
 }
 
 /// `Authorization: Bearer` (RFC 6750, section 2.1).
-fn header(parts: &Parts) -> Result<Option<Secret>, Problem> {
-    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+fn header(headers: &HeaderMap) -> Result<Option<Secret>, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use http::header::{FORWARDED, HOST, HeaderMap};
+use http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{Method, uri::Authority};
 
@@ -14,6 +14,9 @@ use crate::peer::{Entrance, Peer};
 use crate::problem::Problem;
 
 use super::route;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Checks where a request comes from.
 ///
@@ -38,8 +41,7 @@ pub fn admit(gateway: &Gateway, peer: Peer, parts: &Parts) -> Result<(), Problem
 /// browser send requests here, under a name of its own that it points here (DNS rebinding) or across sites; a proxy can
 /// pass on requests from anywhere.
 fn check_open_mode(parts: &Parts) -> Result<(), Problem> {
-    let is_local = host(parts).and_then(host_name).is_some_and(is_local_name);
-    if !is_local {
+    if !host(parts).is_some_and(is_local) {
         return Err(forbidden(
             "in open mode Host must be localhost, 127.0.0.1 or [::1]: configure auth to serve others",
         ));
@@ -51,7 +53,7 @@ fn check_open_mode(parts: &Parts) -> Result<(), Problem> {
     }
     let has_origin = parts.headers.contains_key(http::header::ORIGIN);
     // With an Origin, the list of origins decides.
-    if says(parts, "sec-fetch-site", "cross-site") && !has_origin && !follows_a_link(parts) {
+    if says(parts, &SEC_FETCH_SITE, "cross-site") && !has_origin && !follows_a_link(parts) {
         return Err(forbidden(
             "in open mode pages of other sites may not use this gateway",
         ));
@@ -82,7 +84,7 @@ fn check_admin(server: &config::Server, parts: &Parts) -> Result<(), Problem> {
     // A page of another port of this host is of the same site.
     let is_elsewhere = ["cross-site", "same-site"]
         .iter()
-        .any(|site| says(parts, "sec-fetch-site", site));
+        .any(|site| says(parts, &SEC_FETCH_SITE, site));
     if is_foreign || (is_elsewhere && !follows_a_link(parts)) {
         return Err(forbidden(
             "pages of other origins may not use the admin listener",
@@ -104,14 +106,14 @@ fn is_admin_name(name: &str, server: &config::Server) -> bool {
     is_address || is_local_name(name) || names.any(|known| known.eq_ignore_ascii_case(name))
 }
 
-fn says(parts: &Parts, header: &str, word: &str) -> bool {
+fn says(parts: &Parts, header: &HeaderName, word: &str) -> bool {
     let mut values = parts.headers.get_all(header).iter();
     values.any(|value| value.as_bytes().eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// A person follows a link: the page that has it sees nothing of the answer.
 fn follows_a_link(parts: &Parts) -> bool {
-    parts.method == Method::GET && says(parts, "sec-fetch-mode", "navigate")
+    parts.method == Method::GET && says(parts, &SEC_FETCH_MODE, "navigate")
 }
 
 fn is_forwarded(headers: &HeaderMap) -> bool {
@@ -147,10 +149,25 @@ fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
     Some((name, host[name.len()..].strip_prefix(':')))
 }
 
+/// The names of this machine.
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 fn is_local_name(name: &str) -> bool {
-    ["localhost", "127.0.0.1", "[::1]"]
+    LOCAL_NAMES
         .iter()
         .any(|local| name.eq_ignore_ascii_case(local))
+}
+
+/// A host with a local name. Each request asks, so the usual spelling is known without reading it in full.
+fn is_local(host: &str) -> bool {
+    let is_port = |port: &str| {
+        let digits = port.strip_prefix(':').unwrap_or_default();
+        (1..=5).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let mut rests = LOCAL_NAMES
+        .iter()
+        .filter_map(|name| host.strip_prefix(name));
+    rests.any(|rest| rest.is_empty() || is_port(rest)) || host_name(host).is_some_and(is_local_name)
 }
 
 /// With a list, the list decides; without one, only pages of the same host are allowed.
@@ -189,7 +206,6 @@ mod tests {
 
     #[test]
     fn local_names_are_three() {
-        let is_local = |host: &str| host_name(host).is_some_and(is_local_name);
         for host in [
             "localhost",
             "LocalHost:8080",
@@ -211,6 +227,8 @@ mod tests {
             "user@localhost",
             "::1",
             "localhost:80:80",
+            "localhostx",
+            "127.0.0.1x:80",
         ] {
             assert!(!is_local(host), "{host}");
         }

@@ -12,22 +12,24 @@ use super::{Handled, credentials, dispatch, refuse};
 use crate::auth::Credential;
 use crate::gateway::Gateway;
 use crate::peer::{Entrance, Peer};
+use crate::wire::Alarm;
 
 /// Dispatches a request, at once if it can be.
 pub fn dispatch_with_key(
     gateway: &Arc<Gateway>,
     peer: Peer,
+    alarm: Option<&Arc<Alarm>>,
     parts: Parts,
     body: Incoming,
 ) -> Handled {
     let Some(credential) = late(gateway, peer, &parts) else {
-        return dispatch(gateway, peer, parts, body);
+        return dispatch(gateway, peer, alarm, parts, body);
     };
-    let (gateway, span) = (Arc::clone(gateway), Span::current());
+    let (gateway, alarm, span) = (Arc::clone(gateway), alarm.cloned(), Span::current());
     Handled::Later(Box::pin(async move {
         let sought = gateway.auth.seek_key(&credential);
         let handled = match sought.instrument(span.clone()).await {
-            Ok(()) => span.in_scope(|| dispatch(&gateway, peer, parts, body)),
+            Ok(()) => span.in_scope(|| dispatch(&gateway, peer, alarm.as_ref(), parts, body)),
             Err(problem) => {
                 let version = parts.version;
                 discard::refuse(refuse(&gateway, parts, problem), body, version)

@@ -10,6 +10,7 @@ mod door;
 mod error;
 mod late_key;
 mod ops;
+mod pages;
 mod publish;
 mod query;
 mod receive;
@@ -22,7 +23,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use body::{Body, SentAway};
-use futures_util::FutureExt;
 use http::header::{ALLOW, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -34,6 +34,7 @@ use crate::gateway::Gateway;
 use crate::peer::{Entrance, Peer};
 use crate::problem::Problem;
 use crate::protocol::printed::Printed;
+use crate::wire::Alarm;
 use crate::{history, transport::Transport};
 use admin::Ask;
 use ops::json_response;
@@ -41,22 +42,36 @@ use request_id::{RequestId, X_REQUEST_ID};
 use route::{Endpoint, RouteLimits};
 use tracing::Instrument;
 
-/// The answer to a request.
+/// The answer to a request, before it is finished.
 pub enum Handled {
     /// It is there.
     Now(Response<Body>),
-    /// It takes a while. Dropped when the client goes; nothing is left behind then.
-    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+    /// It takes a while.
+    Later(Later),
 }
 
-/// Answers a request. What waits holds what it waits for, and nothing of the request.
-pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> Handled {
-    // A copy, because the header is a slice of the connection's read buffer and would keep all of it.
-    let origin = request
-        .headers()
-        .get(ORIGIN)
-        .map(|origin| origin.as_bytes().to_vec());
+/// An answer that takes a while. Dropped when the client goes; nothing is left behind then.
+pub type Later = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// What is left to do with an answer.
+pub struct Finish {
+    /// Where the request came from, if that may see the answer. A copy: the header is a slice of the connection's read
+    /// buffer and would keep all of it.
+    origin: Option<Box<[u8]>>,
+    id: RequestId,
+    is_head: bool,
+}
+
+/// Answers a request, up to the [`Finish`]. What waits holds what it waits for, and nothing of the request.
+pub fn handle(
+    gateway: &Arc<Gateway>,
+    peer: Peer,
+    alarm: Option<&Arc<Alarm>>,
+    request: Request<Incoming>,
+) -> (Handled, Finish) {
     let (parts, body) = request.into_parts();
+    let origin = parts.headers.get(ORIGIN);
+    let origin = origin.map(|origin| origin.as_bytes().into());
     let id = RequestId::of(&parts.headers);
     let (version, is_head) = (parts.version, parts.method == Method::HEAD);
     let peer = match peer.entrance {
@@ -72,13 +87,13 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
         Entrance::Public => gateway.limits.request(peer.address),
         Entrance::Admin => Ok(()),
     };
-    let (handled, origin) = match (door::admit(&gateway, peer, &parts), counted) {
+    let (handled, origin) = match (door::admit(gateway, peer, &parts), counted) {
         (Ok(()), Ok(())) => (
-            late_key::dispatch_with_key(&gateway, peer, parts, body),
+            late_key::dispatch_with_key(gateway, peer, alarm, parts, body),
             origin,
         ),
         (Ok(()), Err(refused)) => {
-            let refusal = refuse(&gateway, parts, refused.into());
+            let refusal = refuse(gateway, parts, refused.into());
             (discard::refuse(refusal, body, version), origin)
         }
         (Err(problem), _) => (
@@ -86,8 +101,24 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
             None,
         ),
     };
-    let finish = move |mut response: Response<Body>| {
-        count_error(&gateway, &response);
+    drop(span);
+    let finish = Finish {
+        origin,
+        id,
+        is_head,
+    };
+    (handled, finish)
+}
+
+impl Finish {
+    /// Counts an answer, and adds what all answers say.
+    pub fn finish(self, gateway: &Gateway, mut response: Response<Body>) -> Response<Body> {
+        let Self {
+            origin,
+            id,
+            is_head,
+        } = self;
+        count_error(gateway, &response);
         let origin = origin
             .and_then(|origin| HeaderValue::from_maybe_shared(bytes::Bytes::from(origin)).ok());
         cors::expose(response.headers_mut(), origin.as_ref());
@@ -99,12 +130,6 @@ pub fn handle(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> 
         } else {
             response
         }
-    };
-    drop(span);
-    match handled {
-        Handled::Now(response) => Handled::Now(finish(response)),
-        // Mapped and not awaited in a block, which would hold the room for it twice: thousands may wait.
-        Handled::Later(answer) => Handled::Later(Box::pin(answer.map(finish))),
     }
 }
 
@@ -135,7 +160,22 @@ fn refuse(gateway: &Arc<Gateway>, parts: Parts, problem: Problem) -> Response<Bo
     }
 }
 
-fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) -> Handled {
+fn dispatch(
+    gateway: &Arc<Gateway>,
+    peer: Peer,
+    alarm: Option<&Arc<Alarm>>,
+    parts: Parts,
+    body: Incoming,
+) -> Handled {
+    if is_page(gateway, peer.entrance, parts.uri.path()) {
+        return match check_method(&parts, route::GET_HEAD) {
+            Ok(()) => {
+                let serving = pages::serve(Arc::clone(gateway), parts);
+                Handled::Later(Box::pin(serving.in_current_span()))
+            }
+            Err(refusal) => discard::refuse(*refusal, body, parts.version),
+        };
+    }
     let endpoint = match endpoint(gateway, peer.entrance, &parts) {
         Ok(endpoint) => endpoint,
         Err(refusal) => return discard::refuse(*refusal, body, parts.version),
@@ -143,7 +183,9 @@ fn dispatch(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, body: Incoming) ->
     Handled::Now(match endpoint {
         Endpoint::Receive(Transport::WebSocket) => receive::websocket(gateway, peer, parts),
         Endpoint::Receive(Transport::Sse) => return receive::sse(gateway, peer, &parts),
-        Endpoint::Receive(Transport::LongPoll) => return receive::long_poll(gateway, peer, &parts),
+        Endpoint::Receive(Transport::LongPoll) => {
+            return receive::long_poll(gateway, peer, alarm, &parts);
+        }
         Endpoint::Receive(Transport::Poll) => return receive::short_poll(gateway, peer, &parts),
         Endpoint::Echo => receive::echo(gateway, parts),
         Endpoint::Publish => {
@@ -196,6 +238,20 @@ fn endpoint(
     let Some((endpoint, methods)) = found.filter(|(_, methods)| !methods.is_empty()) else {
         return Err(Box::new(error::response(&nothing_here(entrance))));
     };
+    check_method(parts, methods)?;
+    Ok(endpoint)
+}
+
+/// True for a path at which a page may be: the gateway's own ones win.
+fn is_page(gateway: &Gateway, entrance: Entrance, path: &str) -> bool {
+    entrance == Entrance::Public
+        && gateway.pages.is_some()
+        && Endpoint::at(path).is_none()
+        && !pages::is_reserved(path)
+}
+
+/// Only these methods go on; the answer to others says which.
+fn check_method(parts: &Parts, methods: &[Method]) -> Result<(), Box<Response<Body>>> {
     if parts.method == Method::OPTIONS {
         return Err(Box::new(cors::preflight(methods)));
     }
@@ -206,7 +262,7 @@ fn endpoint(
         response.headers_mut().insert(ALLOW, allowed);
         return Err(Box::new(response));
     }
-    Ok(endpoint)
+    Ok(())
 }
 
 fn nothing_here(entrance: Entrance) -> Problem {
@@ -274,8 +330,10 @@ fn page_response(json: Printed, cursor: &str) -> Response<Body> {
 }
 
 fn etag(cursor: &str) -> HeaderValue {
+    let quoted = [b"\"", cursor.as_bytes(), b"\""].concat();
     // A cursor is made of visible ASCII without quotes.
-    HeaderValue::from_str(&format!("\"{cursor}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(quoted))
+        .unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 fn route_limits(gateway: &Gateway) -> RouteLimits {

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use crate::aside::aside;
 use crate::auth::Action;
 use crate::bus::{Bus, ChannelName, Draft, Position};
 use crate::code::Code;
@@ -79,14 +80,14 @@ async fn prepare(
         principal.may(Action::Publish, channel)?;
     }
     let body = read(gateway, &parts, body).await?;
-    let payload = payload::read_body(
-        request.kind,
-        &body,
-        gateway.config().limits.message_bytes_max,
-    )?;
-    let key = request
-        .key
-        .map(|key| payload::key(&principal.identity(), &key, &payload));
+    let bytes_max = gateway.config().limits.message_bytes_max;
+    let (payload, key) = aside(body.len(), || {
+        let payload = payload::read_body(request.kind, &body, bytes_max)?;
+        let key = request
+            .key
+            .map(|key| payload::key(&principal.identity(), &key, &payload));
+        Ok::<_, Problem>((payload, key))
+    })?;
     let draft = Draft {
         from: payload::sender(sender.as_ref()),
         payload,

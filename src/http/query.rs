@@ -2,25 +2,38 @@
 
 use std::borrow::Cow;
 
+use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
 use crate::problem::Problem;
+
+/// Room for so many is made at once; most requests have fewer.
+const USUAL_PARAMETERS: usize = 4;
 
 /// The parameters of a request.
 #[derive(Debug, Default)]
 pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Query<'a> {
+    /// The query of a request.
+    ///
+    /// # Errors
+    /// As [`Query::parse`].
+    pub fn of(parts: &'a Parts) -> Result<Self, Problem> {
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+
     /// Decodes a query. `+` is a space, as in a form.
     ///
     /// # Errors
     /// `bad_request` for bytes that are not UTF-8.
     pub fn parse(text: &'a str) -> Result<Self, Problem> {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let mut pairs = Vec::with_capacity(USUAL_PARAMETERS);
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decode(name)?, decode(value)?))
-        });
-        pairs.collect::<Result<_, Problem>>().map(Self)
+            pairs.push((decode(name)?, decode(value)?));
+        }
+        Ok(Self(pairs))
     }
 
     /// The value of a parameter that may be given once.
@@ -48,6 +61,10 @@ impl<'a> Query<'a> {
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
+    // Nothing is escaped in most of them.
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Ok(Cow::Borrowed(text));
+    }
     let not_utf8 = |_| Problem::bad_request("the query is not UTF-8 after decoding");
     if !text.contains('+') {
         return percent_decode_str(text).decode_utf8().map_err(not_utf8);

@@ -20,9 +20,11 @@ use crate::transport::poll::{self, Answer, Looked};
 use crate::transport::sse::{self, SseStream};
 use crate::transport::websocket::{self, Agreement, Opening};
 use crate::transport::{Client, Transport, holder, visitor};
+use crate::wire::Alarm;
 
 use super::Handled;
 use super::body::{Body, SentAway};
+use super::query::Query;
 use super::route::{Attach, Poll, Reading};
 use super::{credentials, error, etag, page_response, route, route_limits};
 
@@ -152,9 +154,14 @@ fn event_stream(body: Body) -> Response<Body> {
 }
 
 /// `GET /v1/longpoll`.
-pub fn long_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
+pub fn long_poll(
+    gateway: &Arc<Gateway>,
+    peer: Peer,
+    alarm: Option<&Arc<Alarm>>,
+    parts: &Parts,
+) -> Handled {
     let request = open_poll(gateway, peer, parts, Transport::LongPoll);
-    handled(request.and_then(|request| poll::long(gateway, request)))
+    handled(request.and_then(|request| poll::long(gateway, alarm, request)))
 }
 
 /// `GET /v1/poll`.
@@ -183,13 +190,15 @@ fn open_poll(
     parts: &Parts,
     transport: Transport,
 ) -> Result<poll::Request, Problem> {
+    let query = Query::of(parts)?;
     let Poll {
         attach,
         limit,
         wait,
         known,
-    } = route::poll(parts, route_limits(gateway))?;
-    let (principal, reading) = authorize(gateway, credentials::read(parts)?, &attach)?;
+    } = route::poll_of(&query, &parts.headers, route_limits(gateway))?;
+    let credential = credentials::read_of(&query, &parts.headers)?;
+    let (principal, reading) = authorize(gateway, credential, &attach)?;
     let known = known.and_then(|cursor| cursor.resolve(&reading.channels).ok());
     let session = attach.session.as_ref();
     let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));

@@ -12,30 +12,47 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// The name of a request. It is safe in a log and in a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(String);
+pub enum RequestId {
+    /// As it was given.
+    Given(Box<str>),
+    /// One of ours. It is printed when it is asked for, because most requests are answered without a word in the log.
+    Own(u64),
+}
 
 impl RequestId {
     /// The name that a proxy or the client gave it, if it is letters, digits, `.`, `_` and `-`; else one of its own.
     pub fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(&X_REQUEST_ID).and_then(|id| id.to_str().ok());
         match given.filter(|id| is_plain(id)) {
-            Some(id) => Self(id.to_owned()),
+            Some(id) => Self::Given(id.into()),
             // It need not be secret.
-            None => Self(format!("{:016x}", fastrand::u64(..))),
+            None => Self::Own(fastrand::u64(..)),
         }
     }
 
     /// As a header.
     pub fn header(&self) -> HeaderValue {
+        let text = match self {
+            Self::Given(id) => HeaderValue::from_str(id),
+            Self::Own(number) => HeaderValue::from_bytes(&hex(*number)),
+        };
         // What it is made of is visible ASCII.
-        HeaderValue::from_str(&self.0).unwrap_or(HeaderValue::from_static(""))
+        text.unwrap_or(HeaderValue::from_static(""))
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Given(id) => f.write_str(id),
+            Self::Own(number) => write!(f, "{number:016x}"),
+        }
     }
+}
+
+fn hex(number: u64) -> [u8; 16] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|at| DIGITS[(number >> (60 - 4 * at)) as usize & 0xf])
 }
 
 fn is_plain(id: &str) -> bool {
@@ -51,6 +68,14 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(X_REQUEST_ID, HeaderValue::from_str(given).unwrap());
         RequestId::of(&headers).to_string()
+    }
+
+    #[test]
+    fn a_name_of_ours_is_the_same_in_the_log_and_in_the_answer() {
+        for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
+            let id = RequestId::Own(number);
+            assert_eq!(id.header(), id.to_string());
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{IF_NONE_MATCH, ORIGIN};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, IF_NONE_MATCH, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
@@ -54,12 +54,16 @@ pub enum Endpoint {
 }
 
 const NO_CHANNEL: &str = "channel is missing: add ?channel=NAME";
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 const GET: &[Method] = &[Method::GET, Method::OPTIONS];
 /// A WebSocket begins with GET over HTTP/1.1 and with CONNECT over HTTP/2.
 const GET_CONNECT: &[Method] = &[Method::GET, Method::CONNECT, Method::OPTIONS];
 const GET_DELETE: &[Method] = &[Method::GET, Method::DELETE, Method::OPTIONS];
 const DELETE: &[Method] = &[Method::DELETE, Method::OPTIONS];
-const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
+/// What files and what is like them take.
+pub const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
 const POST: &[Method] = &[Method::POST, Method::OPTIONS];
 
 impl Endpoint {
@@ -225,20 +229,28 @@ pub fn sse(parts: &Parts, limits: RouteLimits) -> Result<Attach, Problem> {
 /// # Errors
 /// As [`websocket`].
 pub fn poll(parts: &Parts, limits: RouteLimits) -> Result<Poll, Problem> {
-    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let channels = wanted(&query, 1, limits.channels_max)?;
-    let known = if_none_match(&parts.headers)?;
+    poll_of(&Query::of(parts)?, &parts.headers, limits)
+}
+
+/// The same, for who has read the query already.
+pub(super) fn poll_of(
+    query: &Query,
+    headers: &HeaderMap,
+    limits: RouteLimits,
+) -> Result<Poll, Problem> {
+    let channels = wanted(query, 1, limits.channels_max)?;
+    let known = if_none_match(headers)?;
     let cursor = query.single("cursor")?;
     let cursor = Cursor::parse(cursor.or(known).unwrap_or("now"))?;
     // Beside a cursor, an ETag that is not one of ours simply matches nothing.
     let known = known.and_then(|token| Cursor::parse(token).ok());
-    let limit = limit(&query, limits.page_messages_max)?;
+    let limit = limit(query, limits.page_messages_max)?;
     let wait = query
         .single("wait")?
         .map(|text| parse_wait(text, limits.wait_max))
         .transpose()?;
     Ok(Poll {
-        attach: attach_rest(&query, channels, cursor)?,
+        attach: attach_rest(query, channels, cursor)?,
         limit,
         wait,
         known,
@@ -278,16 +290,16 @@ pub fn send(parts: &Parts) -> Result<Send, Problem> {
 }
 
 fn body_kind(headers: &HeaderMap) -> Result<BodyKind, Problem> {
-    if header(headers, "content-encoding")?.is_some_and(|encoding| encoding != "identity") {
+    if header(headers, &CONTENT_ENCODING)?.is_some_and(|encoding| encoding != "identity") {
         return Err(Problem::bad_request(
             "a body is taken as it is: send it without Content-Encoding",
         ));
     }
-    Ok(BodyKind::of(header(headers, "content-type")?))
+    Ok(BodyKind::of(header(headers, &CONTENT_TYPE)?))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    header(headers, "idempotency-key")?
+    header(headers, &IDEMPOTENCY_KEY)?
         .map(parse_key)
         .transpose()
 }
@@ -460,10 +472,14 @@ fn parse_wait(text: &str, max: Duration) -> Result<Duration, Problem> {
     let is_number = text
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let seconds: Option<f64> = if is_number { text.parse().ok() } else { None };
-    let wait = seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|wait| *wait <= max);
+    let whole = || text.parse().ok().map(Duration::from_secs);
+    let fraction = || Duration::try_from_secs_f64(text.parse().ok()?).ok();
+    let wait = if is_number {
+        whole().or_else(fraction)
+    } else {
+        None
+    };
+    let wait = wait.filter(|wait| *wait <= max);
     let max = max.as_secs_f64();
     wait.ok_or_else(|| Problem::bad_request(format!("wait is a number of seconds from 0 to {max}")))
 }
@@ -474,14 +490,14 @@ fn is_digits(text: &str) -> bool {
 
 /// The cursor of an `EventSource` that comes back (WHATWG HTML, section 9.2.4). An empty one is none.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let id = header(headers, "last-event-id")?;
+    let id = header(headers, &LAST_EVENT_ID)?;
     Ok(id.filter(|id| !id.is_empty()))
 }
 
 /// The cursor in `If-None-Match` (RFC 9110, section 13.1.2): one entity tag, strong or weak. `*` is no
 /// cursor.
 fn if_none_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = header(headers, IF_NONE_MATCH.as_str())? else {
+    let Some(value) = header(headers, &IF_NONE_MATCH)? else {
         return Ok(None);
     };
     let tag = value.trim();
@@ -504,7 +520,7 @@ fn if_none_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// A header that may be given once, as text.
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else {
         return Ok(None);

@@ -10,6 +10,7 @@ mod member;
 mod page;
 mod rooms;
 mod roster;
+mod telling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,22 +18,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use crate::bus::{Bus, ChannelName, Draft, PublicId, Start, UserName};
+use crate::bus::{Bus, ChannelName, PublicId, Start, UserName};
 use crate::code::Code;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::transport::Transport;
 pub use change::CHANGE_BYTES_MAX;
-use change::Change;
 pub use guest::Guest;
 use member::Leaving;
 pub use member::UNATTACHED_MAX;
 pub use page::Page;
+use rooms::Rooms;
 pub use rooms::Window;
-use rooms::{Due, Rooms};
 
 /// Who is there, in all channels of the node.
 #[derive(Debug)]
@@ -73,8 +73,6 @@ pub struct Full;
 
 /// Who is refused at the limit may try again after so long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// Most sessions that end under one lock.
-const ENDED_AT_ONCE: usize = 256;
 
 impl From<Full> for Problem {
     fn from(full: Full) -> Self {
@@ -151,61 +149,6 @@ impl Presence {
         })
     }
 
-    /// Tells what changes, and ends what is over, without an end: one task for all rooms.
-    pub async fn run(&self) {
-        loop {
-            let next = {
-                let mut watched = self.watched.lock();
-                watched.looks_at = watched.rooms.next();
-                watched.looks_at
-            };
-            tokio::select! {
-                () = self.earlier.notified() => {}
-                () = at(next) => self.look().await,
-            }
-        }
-    }
-
-    /// Does what is due. Publishes one message after the other, and never under the lock.
-    async fn look(&self) {
-        let now = Instant::now();
-        while self.with(|rooms| (0..ENDED_AT_ONCE).all(|_| rooms.end_next(now))) {
-            tokio::task::yield_now().await;
-        }
-        loop {
-            let config = self.config.load_full();
-            let bytes_max = CHANGE_BYTES_MAX.min(config.limits.message_bytes_max);
-            let due = self
-                .with(|rooms| rooms.tell_next(now, bytes_max, |name| config.has_presence(name)));
-            match due {
-                Some(Due::Tell(channel, change)) => self.tell(&channel, change).await,
-                Some(Due::Quiet) => {}
-                None => return,
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    async fn tell(&self, channel: &ChannelName, change: Change) {
-        let draft = Draft {
-            from: None,
-            payload: change.payload(),
-            key: None,
-        };
-        // All channels with presence have a channel for it.
-        let told = match channel.presence() {
-            Some(changes) => self.bus.publish(&changes, &draft).await,
-            None => return,
-        };
-        match &told {
-            Ok(_) => drop(self.metrics.presence_changes.inc()),
-            Err(error) => {
-                tracing::warn!(%channel, %error, "a change of presence cannot be told yet: it is tried again");
-            }
-        }
-        self.with(|rooms| rooms.told(channel, change, told.is_ok(), Instant::now()));
-    }
-
     /// Somebody attaches to a channel. Says whether the channel has presence.
     fn enter(&self, channel: &ChannelName, visitor: &Visitor) -> Result<bool, Full> {
         let config = self.config.load();
@@ -270,14 +213,3 @@ fn switched_off(channel: &ChannelName) -> Problem {
     let message = "who is in this channel is not told: presence is switched off for it";
     Problem::new(Code::Forbidden, message).about(channel)
 }
-
-/// That time, or never.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests;

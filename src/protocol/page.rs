@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::bus::{Gap, Publication};
 
 use super::event;
-use super::printed::Printed;
+use super::printed::{Pieces, Printed, WHOLE_BYTES_MAX};
 
 /// A page before it is printed.
 #[derive(Debug, Default)]
@@ -20,42 +20,64 @@ pub struct Page<'a> {
     pub gaps: &'a [Gap],
     /// True if a limit cut the page.
     pub more: bool,
-    /// Where to read live from; in history read backwards.
+    /// Where to read live from, right behind the newest message; in history.
     pub follow: Option<&'a str>,
 }
 
 impl Page<'_> {
     /// The page as a JSON object, with these members first, if any: `"type":"history",`.
     pub fn print(&self, first_members: &str) -> Printed {
-        let mut printed = Printed::default();
-        printed.push(self.begin(first_members).into());
+        /// What stands around the cursor, the other members and the messages.
+        const AROUND_BYTES: usize = 64;
+        let before = first_members.len() + self.cursor.len() + AROUND_BYTES;
+        let messages = self.messages.iter().map(|message| message.json().len() + 1);
+        let bytes = before + messages.sum::<usize>();
+        if bytes > WHOLE_BYTES_MAX {
+            return Printed::Pieces(self.pieces(first_members, before));
+        }
+        let mut json = Vec::with_capacity(bytes);
+        self.begin(&mut json, first_members);
         for (i, publication) in self.messages.iter().enumerate() {
             if i > 0 {
-                printed.push(Bytes::from_static(b","));
+                json.push(b',');
             }
-            printed.push(publication.shared_json());
+            json.extend_from_slice(publication.json());
         }
-        printed.push(self.end().into());
-        printed
+        self.end(&mut json);
+        Printed::Whole(json.into())
+    }
+
+    fn pieces(&self, first_members: &str, before: usize) -> Pieces {
+        let (mut pieces, mut json) = (Pieces::default(), Vec::with_capacity(before));
+        self.begin(&mut json, first_members);
+        pieces.push(json.into());
+        for (i, publication) in self.messages.iter().enumerate() {
+            if i > 0 {
+                pieces.push(Bytes::from_static(b","));
+            }
+            pieces.push(publication.shared_json());
+        }
+        let mut json = Vec::new();
+        self.end(&mut json);
+        pieces.push(json.into());
+        pieces
     }
 
     /// Up to the first message.
-    fn begin(&self, first_members: &str) -> Vec<u8> {
-        let mut json = Vec::with_capacity(first_members.len() + self.cursor.len() + 64);
+    fn begin(&self, json: &mut Vec<u8>, first_members: &str) {
         json.push(b'{');
         json.extend_from_slice(first_members.as_bytes());
         // A cursor never needs escaping.
-        push_member(&mut json, "\"cursor\":\"", self.cursor, "\"");
+        push_member(json, "\"cursor\":\"", self.cursor, "\"");
         if let Some(follow) = self.follow {
-            push_member(&mut json, ",\"follow\":\"", follow, "\"");
+            push_member(json, ",\"follow\":\"", follow, "\"");
         }
         json.extend_from_slice(b",\"messages\":[");
-        json
     }
 
     /// From the last message on.
-    fn end(&self) -> Vec<u8> {
-        let mut json = b"]".to_vec();
+    fn end(&self, json: &mut Vec<u8>) {
+        json.push(b']');
         if !self.gaps.is_empty() {
             json.extend_from_slice(b",\"gap\":[");
             for (i, gap) in self.gaps.iter().map(event::gap).enumerate() {
@@ -70,7 +92,6 @@ impl Page<'_> {
             json.extend_from_slice(b",\"more\":true");
         }
         json.push(b'}');
-        json
     }
 }
 
@@ -118,10 +139,7 @@ mod tests {
             r#""messages":[{"type":"message","channel":"news","offset":5,"time":9,"data":1}],"#,
             r#""gap":[{"type":"gap","channel":"news","reason":"epoch","epoch":"k","offset":4,"lost":null}],"more":true}"#
         );
-        assert_eq!(
-            page.print("\"type\":\"history\",").all(),
-            expected.as_bytes()
-        );
+        assert_eq!(page.print("\"type\":\"history\",").all(), expected);
         assert_eq!(
             Page {
                 cursor: "now",
@@ -129,7 +147,38 @@ mod tests {
             }
             .print("")
             .all(),
-            br#"{"cursor":"now","messages":[]}"#
+            r#"{"cursor":"now","messages":[]}"#
         );
+    }
+
+    #[test]
+    fn a_long_page_is_the_same_in_pieces() {
+        let (news, text) = (ChannelName::parse("news").unwrap(), "x".repeat(1000));
+        let draft = Draft {
+            from: None,
+            payload: Payload::Json(format!("\"{text}\"").into()),
+            key: None,
+        };
+        let encode = |offset| Arc::new(Publication::encode(&news, offset, 9, &draft));
+        let messages: Vec<Arc<Publication>> = (1..30).map(encode).collect();
+        let printed = |messages| {
+            let page = Page {
+                cursor: "k.29",
+                messages,
+                more: true,
+                ..Page::default()
+            };
+            page.print("")
+        };
+        let (short, long) = (printed(&messages[..2]), printed(&messages));
+        assert!(matches!(short, Printed::Whole(_)) && matches!(long, Printed::Pieces(_)));
+        for (page, messages) in [(short, &messages[..2]), (long, &messages)] {
+            let jsons = messages.iter().map(|message| message.json());
+            let jsons = jsons.collect::<Vec<_>>().join(&b","[..]);
+            let jsons = String::from_utf8(jsons).unwrap();
+            let expected = format!(r#"{{"cursor":"k.29","messages":[{jsons}],"more":true}}"#);
+            assert_eq!(page.len(), expected.len());
+            assert_eq!(page.all(), expected);
+        }
     }
 }

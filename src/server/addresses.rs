@@ -7,6 +7,7 @@ use tokio::net::lookup_host;
 use super::StartError;
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::pages::Pages;
 use crate::peer::Entrance;
 use crate::tls::{self, Tls, local};
 
@@ -47,6 +48,7 @@ impl Addresses {
 pub async fn check(config: &Config) -> Result<(), StartError> {
     let refuse = |error: &dyn std::fmt::Display| StartError::Config(error.to_string());
     let auth = Auth::new(&config.auth).map_err(|error| refuse(&error))?;
+    Pages::open(&config.server.pages, config.limits.files_max).map_err(|error| refuse(&error))?;
     Addresses::look_up(config, auth.is_open()).await?;
     if config.server.tls_listen.is_empty() {
         return Ok(());

@@ -1,33 +1,33 @@
 //! One TCP connection: its options, its HTTP, and how it ends.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 use super::stream::{Stream, Streams, is_given_up, note_body};
 use crate::gateway::Gateway;
-use crate::http::{Body, Handled, SentAway, handle};
+use crate::http::{Body, Finish, Handled, Later, SentAway, handle};
 use crate::peer::Peer;
 use crate::switch::{Switch, Watch};
 use crate::tls::{self, Tls};
 use crate::wire::preface::{self, Version};
-use crate::wire::{AnswerGuard, GuardedIo, Phase, SocketPermit};
+use crate::wire::{Alarm, AnswerGuard, GuardedIo, Phase, SocketPermit, Within};
 
 /// Serves a connection until it closes. After `closing` no further request is taken.
 pub fn serve(
@@ -112,8 +112,12 @@ fn guarded<S>(
     permit: SocketPermit,
 ) -> GuardedIo<S, SocketPermit> {
     let timeouts = &gateway.config().timeouts;
-    let (head_within, stall_after) = (timeouts.head_s.duration(), timeouts.stall_s.duration());
-    GuardedIo::new(io, Arc::clone(phase), head_within, stall_after, permit)
+    let within = Within {
+        head: timeouts.head_s.duration(),
+        idle: timeouts.idle_s.duration(),
+        stall: timeouts.stall_s.duration(),
+    };
+    GuardedIo::new(io, Arc::clone(phase), within, permit)
 }
 
 /// Boxed, so that the task of a connection has the size of the HTTP it speaks.
@@ -125,35 +129,69 @@ where
 {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        // hyper's time for a head is also its time between requests; the guard keeps the shorter one for heads.
-        .header_read_timeout(gateway.config().timeouts.idle_s.duration())
+        // The guard keeps the time: hyper would set a timer anew for each request.
+        .header_read_timeout(None)
         .max_buf_size(gateway.config().limits.head_bytes_max);
-    let service = service(gateway, peer, Arc::clone(&phase), closing.clone());
-    // Boxed before the block below takes it: a block would hold it twice, as it came and as it runs.
-    let mut connection = Box::pin(
-        builder
-            .serve_connection(TokioIo::new(io), service)
-            .with_upgrades(),
-    );
-    Box::pin(async move {
-        let until_done = poll_fn(|cx| {
-            let polled = connection.as_mut().poll(cx);
-            if polled.is_pending() && phase.is_leaving() {
-                connection.as_mut().graceful_shutdown();
-                return connection.as_mut().poll(cx);
-            }
-            polled
-        });
-        tokio::select! {
-            biased;
-            outcome = until_done => outcome,
-            () = until_to_close(closing.watch(), &phase) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+    let watch = closing.watch();
+    let service = Requests {
+        gateway,
+        peer,
+        phase: Arc::clone(&phase),
+        alarm: Some(Arc::default()),
+        closing,
+    };
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    Box::pin(Http1 {
+        watch,
+        phase,
+        is_closing: false,
+        grace: None,
+        connection: connection.with_upgrades(),
+    })
+}
+
+pin_project! {
+    /// A connection that speaks HTTP/1.1, until it closes. The watch comes first, because each wake-up looks at it.
+    #[repr(C)]
+    struct Http1<S> {
+        #[pin]
+        watch: Watch,
+        phase: Arc<Phase>,
+        // True once no further request is taken.
+        is_closing: bool,
+        grace: Option<Pin<Box<Sleep>>>,
+        #[pin]
+        connection: http1::UpgradeableConnection<TokioIo<S>, Requests>,
+    }
+}
+
+/// How long a connection that has said nothing yet may live on once the gateway goes down: its first request may be on its
+/// way, and is answered, rather than met by a connection that closes without a word.
+const FRESH_GRACE: Duration = Duration::from_millis(500);
+
+impl<S> Future for Http1<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Output = hyper::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut me = self.project();
+        let polled = me.connection.as_mut().poll(cx);
+        if polled.is_ready() || *me.is_closing {
+            return polled;
+        }
+        if !me.phase.is_leaving() {
+            ready!(me.watch.poll(cx));
+            if me.phase.is_fresh() {
+                let grace = me.grace.get_or_insert_with(|| Box::pin(sleep(FRESH_GRACE)));
+                ready!(grace.as_mut().poll(cx));
             }
         }
-    })
+        *me.is_closing = true;
+        me.connection.as_mut().graceful_shutdown();
+        me.connection.poll(cx)
+    }
 }
 
 fn http2<S>(gateway: Arc<Gateway>, peer: Peer, io: S, phase: Arc<Phase>, closing: Switch) -> Served
@@ -176,13 +214,20 @@ where
         .keep_alive_interval(limits.ping_s.duration())
         .keep_alive_timeout(timeouts.pong_s.duration())
         .enable_connect_protocol();
-    let service = service(gateway, peer, phase, closing.clone());
+    let watch = closing.watch();
+    let service = Requests {
+        gateway,
+        peer,
+        phase,
+        alarm: None,
+        closing,
+    };
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     Box::pin(async move {
         tokio::select! {
             biased;
             outcome = connection.as_mut() => outcome,
-            () = closing.watch() => {
+            () = watch => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -208,52 +253,57 @@ where
     }
 }
 
-/// What hyper calls with each request.
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
-
-fn service(
-    gateway: Arc<Gateway>,
-    peer: Peer,
-    phase: Arc<Phase>,
-    closing: Switch,
-) -> impl hyper::service::HttpService<Incoming, ResBody = Answer, Future = Answering, Error = Infallible>
-{
-    service_fn(move |request| {
-        answer(
-            Arc::clone(&gateway),
-            peer,
-            Arc::clone(&phase),
-            closing.clone(),
-            request,
-        )
-    })
+/// A request that is being answered, as hyper polls it. Its room is there for the life of a connection, so what is large
+/// has room of its own.
+enum Answering {
+    /// The answer, until it is handed out.
+    Now(Option<Box<Response<Answer>>>),
+    /// It takes a while. What is left to do then is gone once it was handed out.
+    Later(Later, Option<Finishing>),
 }
 
-/// How long a connection that has said nothing yet may live on once the gateway goes down: its first request may be on its
-/// way, and is answered, rather than met by a connection that closes without a word.
-const FRESH_GRACE: Duration = Duration::from_millis(500);
+impl Future for Answering {
+    type Output = Result<Response<Answer>, Infallible>;
 
-/// Waits until no further request is to be taken.
-async fn until_to_close(closing: Watch, phase: &Phase) {
-    closing.await;
-    if phase.is_fresh() {
-        tokio::time::sleep(FRESH_GRACE).await;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(answer) => {
+                let answer = answer.take().expect(ONCE);
+                Poll::Ready(Ok(*answer))
+            }
+            Self::Later(answer, finishing) => {
+                let response = ready!(answer.as_mut().poll(cx));
+                let finishing = finishing.take().expect(ONCE);
+                Poll::Ready(Ok(finishing.finish(response)))
+            }
+        }
     }
 }
 
-/// Answers a request. Boxed, so that a connection without one does not hold the room for it.
-fn answer(
+/// Why the answer is there when it is asked for.
+const ONCE: &str = "nobody polls a future after its end";
+
+/// What is left to do with an answer.
+struct Finishing {
     gateway: Arc<Gateway>,
-    peer: Peer,
-    phase: Arc<Phase>,
+    finish: Finish,
+    answering: AnswerGuard,
     closing: Switch,
-    request: Request<Incoming>,
-) -> Answering {
-    let answering = phase.answering();
-    let version = request.version();
-    let finish = move |mut response: Response<Body>| {
+    version: http::Version,
+}
+
+impl Finishing {
+    fn finish(self, response: Response<Body>) -> Response<Answer> {
+        let Self {
+            gateway,
+            finish,
+            answering,
+            closing,
+            version,
+        } = self;
+        let mut response = finish.finish(&gateway, response);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            phase.upgraded();
+            answering.upgraded();
         } else if version < http::Version::HTTP_2
             && (closing.is_thrown() || response.extensions().get::<SentAway>().is_some())
         {
@@ -261,11 +311,40 @@ fn answer(
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response.map(|body| Answer { body, answering }))
-    };
-    match handle(gateway, peer, request) {
-        Handled::Now(response) => Box::pin(std::future::ready(finish(response))),
-        Handled::Later(answer) => Box::pin(answer.map(finish)),
+        response.map(|body| Answer { body, answering })
+    }
+}
+
+/// Answers the requests of a connection.
+struct Requests {
+    gateway: Arc<Gateway>,
+    peer: Peer,
+    phase: Arc<Phase>,
+    /// For the requests that wait, if they are answered one after the other.
+    alarm: Option<Arc<Alarm>>,
+    closing: Switch,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let (answering, version) = (self.phase.answering(), request.version());
+        let alarm = self.alarm.as_ref();
+        let (handled, finish) = handle(&self.gateway, self.peer, alarm, request);
+        let finishing = Finishing {
+            gateway: Arc::clone(&self.gateway),
+            finish,
+            answering,
+            closing: self.closing.clone(),
+            version,
+        };
+        match handled {
+            Handled::Now(response) => Answering::Now(Some(Box::new(finishing.finish(response)))),
+            Handled::Later(answer) => Answering::Later(answer, Some(finishing)),
+        }
     }
 }
 

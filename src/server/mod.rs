@@ -3,6 +3,7 @@
 mod addresses;
 mod connection;
 mod reload;
+mod runtime;
 mod stream;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use addresses::Addresses;
 pub use addresses::check;
 pub use reload::{ReloadError, Reloader};
+pub use runtime::runtime;
 
 use crate::config::Config;
 use crate::gateway::Gateway;

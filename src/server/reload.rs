@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::auth::KeyError;
 use crate::config::Config;
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway};
 use crate::tls::{Tls, TlsError};
 
 /// What can be read again.
@@ -17,9 +16,9 @@ pub struct Reloader {
 /// Why everything stays as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// The keys of `auth`.
+    /// The keys of `auth`, or settings that do not fit those that stay.
     #[error("{0}")]
-    Keys(#[from] KeyError),
+    Gateway(#[from] gateway::ReloadError),
     /// The certificate, its key, or the authorities of clients.
     #[error("{0}")]
     Tls(#[from] TlsError),

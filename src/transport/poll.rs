@@ -1,9 +1,9 @@
 //! Long and short polling: one page. A short poll reads once; a long poll that finds nothing waits once.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
-
-use tokio::time::timeout;
 
 use crate::attachments::{Attachment, Holder, Predecessor};
 use crate::bus::{Batch, Budget, ChannelName, Item, Position, Reader, Start, cursor};
@@ -15,6 +15,7 @@ use crate::problem::Problem;
 use crate::protocol::page::Page;
 use crate::protocol::printed::Printed;
 use crate::session::Session;
+use crate::wire::{Alarm, WaitTime};
 
 use super::Transport;
 
@@ -68,14 +69,10 @@ pub fn short(gateway: &Arc<Gateway>, request: Request) -> Looked {
 }
 
 fn once(gateway: &Gateway, transport: Transport, request: Request) -> Answer {
-    let (positions, batch) = look(gateway, &request.channels, &request.starts, request.budget);
+    let (readers, batch) = look(gateway, &request.channels, &request.starts, request.budget);
     let stands = |known: Vec<Start>| {
-        known.iter().eq(positions
-            .iter()
-            .copied()
-            .map(Start::After)
-            .collect::<Vec<_>>()
-            .iter())
+        let positions = readers.iter().map(|reader| Start::After(reader.position));
+        known.into_iter().eq(positions)
     };
     // A gap is told, even to a client that seems to stand behind it already.
     let has_gap = batch
@@ -84,16 +81,10 @@ fn once(gateway: &Gateway, transport: Transport, request: Request) -> Answer {
         .any(|(_, item)| matches!(item, Item::Gap(_)));
     if !has_gap && request.known.is_some_and(stands) {
         return Answer::NotModified {
-            cursor: cursor::print(&request.channels, &positions),
+            cursor: print_cursor(readers.iter()),
         };
     }
-    page(
-        &gateway.metrics,
-        transport,
-        &request.channels,
-        &positions,
-        batch,
-    )
+    page(&gateway.metrics, transport, readers.iter(), batch)
 }
 
 /// What a poll finds at its first look.
@@ -130,18 +121,21 @@ pub struct Waiting {
     gateway: Arc<Gateway>,
     attachment: Attachment,
     older: Option<Predecessor>,
-    channels: Vec<ChannelName>,
-    starts: Vec<Start>,
+    readers: Vec<Reader>,
     budget: Budget,
-    wait: Duration,
+    time: WaitTime,
 }
 
 /// Reads once, and says whether there is anything to wait for.
 ///
 /// # Errors
 /// The problem that keeps anybody from waiting now.
-pub fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Looked, Problem> {
-    let (positions, batch) = look(gateway, &request.channels, &request.starts, request.budget);
+pub fn long(
+    gateway: &Arc<Gateway>,
+    alarm: Option<&Arc<Alarm>>,
+    request: Request,
+) -> Result<Looked, Problem> {
+    let (readers, batch) = look(gateway, &request.channels, &request.starts, request.budget);
     if !batch.items.is_empty() || request.wait.is_zero() {
         if let Some(older) = gateway.attachments.supersede(&request.holder) {
             return Ok(Looked::TakesOver(TakingOver {
@@ -155,17 +149,10 @@ pub fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Looked, Problem>
                 older,
             }));
         }
-        let found = page(
-            &gateway.metrics,
-            Transport::LongPoll,
-            &request.channels,
-            &positions,
-            batch,
-        );
+        let found = page(&gateway.metrics, Transport::LongPoll, readers.iter(), batch);
         return Ok(Looked::Found(found));
     }
     let Request {
-        channels,
         budget,
         wait,
         holder,
@@ -173,16 +160,14 @@ pub fn long(gateway: &Arc<Gateway>, request: Request) -> Result<Looked, Problem>
     } = request;
     let attachment = gateway.attachments.enter(Transport::LongPoll, holder)?;
     let older = attachment.take_over();
-    // The look pinned every `now`, so what was published since is not missed.
-    let starts = positions.into_iter().map(Start::After).collect();
     Ok(Looked::Waits(Waiting {
         gateway: Arc::clone(gateway),
         attachment,
         older,
-        channels,
-        starts,
+        // The look pinned every `now`, so what was published since is not missed.
+        readers,
         budget,
-        wait,
+        time: alarm.cloned().unwrap_or_default().wait(wait),
     }))
 }
 
@@ -197,14 +182,18 @@ impl Waiting {
         }
         let signal = Arc::clone(self.attachment.signal());
         let bus = self.gateway.bus.clone();
-        let mut session = Session::open(bus, signal, &self.channels, &self.starts).await?;
-        // The session knows them now, and thousands may wait.
-        (self.channels, self.starts) = (Vec::new(), Vec::new());
+        // Taken, because the session has them now, and thousands may wait.
+        let readers = std::mem::take(&mut self.readers);
+        let mut session = Session::after(bus, signal, readers).await?;
         let mut code = None;
-        let batch = match timeout(self.wait, session.next(self.budget)).await {
-            Ok(Ok(batch)) => batch,
-            Err(_) => Batch::default(),
-            Ok(Err(end)) => {
+        let next = poll_fn(|cx| match session.poll_next(cx, self.budget) {
+            Poll::Ready(next) => Poll::Ready(Some(next)),
+            Poll::Pending => self.time.poll_over(cx).map(|()| None),
+        });
+        let batch = match next.await {
+            Some(Ok(batch)) => batch,
+            None => Batch::default(),
+            Some(Err(end)) => {
                 self.attachment.ended(end.code);
                 code = Some(end.code);
                 // The client comes back by itself, and learns then what to do: an empty page is answer enough.
@@ -214,16 +203,8 @@ impl Waiting {
                 Batch::default()
             }
         };
-        let stands = |reader: &Reader| (reader.name.clone(), reader.position);
-        let (channels, positions): (Vec<ChannelName>, Vec<Position>) =
-            session.readers().map(stands).unzip();
-        let mut answer = page(
-            &self.gateway.metrics,
-            Transport::LongPoll,
-            &channels,
-            &positions,
-            batch,
-        );
+        let metrics = &self.gateway.metrics;
+        let mut answer = page(metrics, Transport::LongPoll, session.readers(), batch);
         if let Answer::Page { is_sent_away, .. } = &mut answer {
             *is_sent_away = code == Some(Code::Shutdown);
         }
@@ -231,42 +212,49 @@ impl Waiting {
     }
 }
 
-/// One look at the channels, and the positions after it.
+/// One look at the channels, and where their readers stand after it.
 fn look(
     gateway: &Gateway,
     channels: &[ChannelName],
     starts: &[Start],
     budget: Budget,
-) -> (Vec<Position>, Batch) {
+) -> (Vec<Reader>, Batch) {
     let bus = &gateway.bus;
-    let mut readers: Vec<Reader> = channels
-        .iter()
-        .zip(starts)
-        .map(|(channel, start)| bus.peek(channel, *start))
-        .collect();
-    let mut ready = readers
-        .iter_mut()
-        .enumerate()
-        .map(|(i, reader)| (i as u32, reader))
-        .collect();
-    let batch = bus.read_fair(&mut ready, budget);
-    drop(ready);
-    (
-        readers.iter().map(|reader| reader.position).collect(),
-        batch,
-    )
+    let readers = channels.iter().zip(starts);
+    let readers = readers.map(|(channel, start)| bus.peek(channel, *start));
+    let mut readers: Vec<Reader> = readers.collect();
+    let batch = match &mut readers[..] {
+        // The common case, without a list.
+        [reader] => bus.read(0, reader, budget),
+        readers => bus.read_fair(&mut (0..).zip(readers).collect(), budget),
+    };
+    (readers, batch)
 }
 
-fn page(
+/// The cursor that stands where these readers do.
+fn print_cursor<'a>(readers: impl Iterator<Item = &'a Reader> + Clone) -> String {
+    let mut first_two = readers.clone();
+    match (first_two.next(), first_two.next()) {
+        // The common case, which does not depend on the channel.
+        (Some(only), None) => cursor::print_one(only.position),
+        _ => {
+            let stands = |reader: &Reader| (reader.name.clone(), reader.position);
+            let (channels, positions): (Vec<ChannelName>, Vec<Position>) =
+                readers.map(stands).unzip();
+            cursor::print(&channels, &positions)
+        }
+    }
+}
+
+fn page<'a>(
     metrics: &Metrics,
     transport: Transport,
-    channels: &[ChannelName],
-    positions: &[Position],
+    readers: impl Iterator<Item = &'a Reader> + Clone,
     batch: Batch,
 ) -> Answer {
     let more = batch.more;
     let (messages, gaps) = split(batch.items);
-    let cursor = cursor::print(channels, positions);
+    let cursor = print_cursor(readers);
     let json = Page {
         cursor: &cursor,
         messages: &messages,

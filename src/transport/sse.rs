@@ -13,11 +13,13 @@ use crate::code::{Code, End};
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::protocol::event;
+use crate::protocol::printed::Pieces;
 use crate::session::Session;
 
 use super::{Client, Transport};
 
-/// How much one chunk may hold, about. hyper writes a chunk whole, so this bounds what waits for a slow reader.
+/// How much one chunk may hold, about. hyper writes a chunk whole, so this bounds what waits for a slow reader. A message
+/// that is larger is handed out in several, which are slices of what all readers share.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// The most messages in a chunk.
 const CHUNK_MESSAGES: usize = 256;
@@ -46,6 +48,8 @@ enum State {
     /// This goes out first.
     Begin(Bytes),
     Live,
+    /// The rest of a batch with a large message.
+    Sending(Pieces),
     /// With the code of the end.
     Ended(Code),
 }
@@ -101,8 +105,12 @@ impl SseStream {
     /// The next chunk of the body; nothing after the end. Cancel safe.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match std::mem::replace(&mut self.state, State::Live) {
-            State::Begin(bytes) => Poll::Ready(Some(self.count(0, bytes))),
+            State::Begin(bytes) => {
+                self.count(0, bytes.len());
+                Poll::Ready(Some(bytes))
+            }
             State::Live => self.poll_live(cx).map(Some),
+            State::Sending(rest) => Poll::Ready(Some(self.send(rest))),
             State::Ended(code) => {
                 self.state = State::Ended(code);
                 Poll::Ready(None)
@@ -122,11 +130,7 @@ impl SseStream {
 
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         match self.session.poll_next(cx, self.chunk) {
-            Poll::Ready(Ok(batch)) => {
-                let messages = batch.items.len() as u64;
-                let chunk = self.encode(&batch).into();
-                Poll::Ready(self.count(messages, chunk))
-            }
+            Poll::Ready(Ok(batch)) => Poll::Ready(self.encode(&batch)),
             Poll::Ready(Err(end)) => {
                 self.state = State::Ended(end.code);
                 self.attachment.ended(end.code);
@@ -139,8 +143,10 @@ impl SseStream {
         }
     }
 
-    /// A batch as one chunk. The JSON is shared by all readers; the `id:` line is this one's own.
-    fn encode(&mut self, batch: &Batch) -> Vec<u8> {
+    /// A batch as one chunk, or as the first of several. The JSON is shared by all readers; the `id:` line is this one's own.
+    fn encode(&mut self, batch: &Batch) -> Bytes {
+        // Without a large message it stays empty, and takes no memory.
+        let mut printed = Pieces::default();
         let mut chunk = Vec::with_capacity(batch.items.len() * 256);
         for (index, item) in &batch.items {
             let position = &mut self.positions[*index as usize];
@@ -149,7 +155,12 @@ impl SseStream {
                     position.offset = publication.offset;
                     push_id(&mut chunk, &self.prefix, &self.positions);
                     chunk.extend_from_slice(b"data: ");
-                    chunk.extend_from_slice(publication.sse_data());
+                    if publication.sse_data().len() > CHUNK_BYTES {
+                        printed.push(std::mem::take(&mut chunk).into());
+                        printed.push(publication.shared_sse_data());
+                    } else {
+                        chunk.extend_from_slice(publication.sse_data());
+                    }
                 }
                 Item::Gap(gap) => {
                     *position = gap.lost.resume;
@@ -160,14 +171,27 @@ impl SseStream {
                 }
             }
         }
+        self.count(batch.items.len() as u64, printed.len() + chunk.len());
+        if printed.is_empty() {
+            return chunk.into();
+        }
+        printed.push(chunk.into());
+        self.send(printed)
+    }
+
+    /// Hands out the next chunk of a batch with a large message.
+    fn send(&mut self, mut rest: Pieces) -> Bytes {
+        let chunk = rest.take(CHUNK_BYTES);
+        if !rest.is_empty() {
+            self.state = State::Sending(rest);
+        }
         chunk
     }
 
-    fn count(&self, messages: u64, chunk: Bytes) -> Bytes {
+    fn count(&self, messages: u64, bytes: usize) {
         let counted = self.gateway.metrics.transport(Transport::Sse);
         counted.messages.inc_by(messages);
-        counted.bytes.inc_by(chunk.len() as u64);
-        chunk
+        counted.bytes.inc_by(bytes as u64);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The I/O under hyper, with the two time-outs that hyper lacks: for a request's head, and for a peer that takes nothing.
+//! The I/O under hyper, with its time-outs: for a request's head, between requests, and for a peer that takes nothing.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
 
+use super::patience::Patience;
 use crate::stall::Stall;
 
 /// What a connection is doing, as its requests see it.
@@ -44,11 +44,6 @@ impl Phase {
         self.step.store(MULTIPLEXED, Ordering::Release);
     }
 
-    /// The connection is no HTTP any more; who took it over keeps its own time.
-    pub fn upgraded(&self) {
-        self.step.store(UPGRADED, Ordering::Release);
-    }
-
     /// True until the first request.
     pub fn is_fresh(&self) -> bool {
         self.is(FRESH)
@@ -73,6 +68,11 @@ impl Phase {
 pub struct AnswerGuard(Arc<Phase>);
 
 impl AnswerGuard {
+    /// The connection is no HTTP any more; who took it over keeps its own time.
+    pub fn upgraded(&self) {
+        self.0.step.store(UPGRADED, Ordering::Release);
+    }
+
     /// Notes that the client was sent elsewhere.
     pub fn leaves(&self) {
         self.0.leaving.store(true, Ordering::Release);
@@ -97,14 +97,36 @@ impl Drop for AnswerGuard {
 /// Up to this many bytes go out in a plain write.
 const COPIED_BYTES_MAX: usize = 512;
 
-/// An I/O object that breaks when a head takes too long, or a write makes no progress.
+/// How long the peer may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Within {
+    /// For the head of a request: from the connection's start, and then from its first byte on.
+    pub head: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// For a write to make progress.
+    pub stall: Duration,
+}
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// Nothing: a request is being answered.
+    Nothing,
+    /// The first byte of the next request.
+    Request,
+    /// The rest of a head.
+    Head,
+}
+
+/// An I/O object that breaks when a head or the next request takes too long, or a write makes no progress.
 #[derive(Debug)]
 pub struct GuardedIo<S, P> {
     io: S,
     phase: Arc<Phase>,
-    head_within: Duration,
-    /// Runs from the connection's start, and then from the first byte of each request, to the end of its head.
-    head: Option<Pin<Box<Sleep>>>,
+    within: Within,
+    awaited: Awaited,
+    patience: Patience,
     stall: Stall,
     /// Given back when the connection closes, even if it was upgraded and hyper has long let go of it.
     permit: P,
@@ -112,20 +134,14 @@ pub struct GuardedIo<S, P> {
 
 impl<S, P> GuardedIo<S, P> {
     /// Guards a connection that was just accepted, and holds its permit.
-    pub fn new(
-        io: S,
-        phase: Arc<Phase>,
-        head_within: Duration,
-        stall_after: Duration,
-        permit: P,
-    ) -> Self {
-        let head = Some(Box::pin(sleep(head_within)));
+    pub fn new(io: S, phase: Arc<Phase>, within: Within, permit: P) -> Self {
         Self {
             io,
             phase,
-            head_within,
-            head,
-            stall: Stall::new(stall_after),
+            within,
+            awaited: Awaited::Head,
+            patience: Patience::new(within.head),
+            stall: Stall::new(within.stall),
             permit,
         }
     }
@@ -133,6 +149,26 @@ impl<S, P> GuardedIo<S, P> {
     /// The I/O object and the permit, once nothing is to be guarded any more.
     pub fn into_parts(self) -> (S, P) {
         (self.io, self.permit)
+    }
+
+    /// Notes what is waited for from now on.
+    fn awaits(&mut self, awaited: Awaited) {
+        if self.awaited != awaited {
+            self.awaited = awaited;
+            self.patience.rest();
+        }
+    }
+
+    /// Waits for a head or for its first byte. Ready once that took too long.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.awaited == Awaited::Nothing {
+            self.awaits(Awaited::Request);
+        }
+        let within = match self.awaited {
+            Awaited::Head => self.within.head,
+            Awaited::Request | Awaited::Nothing => self.within.idle,
+        };
+        self.patience.poll_waiting(cx, within)
     }
 
     /// Notes the outcome of a write.
@@ -177,18 +213,15 @@ impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for GuardedIo<S, P> {
     ) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_read(cx, buffer);
         if !self.phase.expects_head() {
-            self.head = None;
+            self.awaits(Awaited::Nothing);
             return outcome;
         }
         if outcome.is_ready() {
-            let head_within = self.head_within;
-            self.head
-                .get_or_insert_with(|| Box::pin(sleep(head_within)));
-        } else if let Some(head) = &mut self.head {
-            ready!(head.as_mut().poll(cx));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            self.awaits(Awaited::Head);
+            return outcome;
         }
-        outcome
+        ready!(self.poll_patience(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -220,7 +253,13 @@ impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for GuardedIo<S, P> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        if self.phase.is(WAITING) && self.awaited == Awaited::Nothing {
+            // The answer is out, and hyper may not read again before there is something to read. What is woken when the time
+            // is up reads, and hears of it then.
+            let _ = self.poll_patience(cx);
+        }
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -234,13 +273,19 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     const HEAD: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(75);
     const STALL: Duration = Duration::from_secs(30);
+    const WITHIN: Within = Within {
+        head: HEAD,
+        idle: IDLE,
+        stall: STALL,
+    };
 
     fn guarded(buffer_bytes: usize) -> (GuardedIo<DuplexStream, ()>, DuplexStream, Arc<Phase>) {
         let (ours, theirs) = duplex(buffer_bytes);
         let phase = Arc::new(Phase::default());
         (
-            GuardedIo::new(ours, Arc::clone(&phase), HEAD, STALL, ()),
+            GuardedIo::new(ours, Arc::clone(&phase), WITHIN, ()),
             theirs,
             phase,
         )
@@ -290,7 +335,7 @@ mod tests {
         drop(answering);
         assert!(
             read_for(&mut io, 60).await.is_err(),
-            "between requests hyper keeps the time"
+            "the next request may take longer than a head"
         );
         theirs.write_all(b"h").await.unwrap();
         io.read_u8().await.unwrap();
@@ -298,6 +343,28 @@ mod tests {
             .await
             .expect("the next head has begun");
         assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_breaks_that_asks_for_nothing_after_its_answer() {
+        let (mut io, mut theirs, phase) = guarded(64);
+        let begin = tokio::time::Instant::now();
+        for waited_s in [70, 74, 0, 60] {
+            theirs.write_all(b"head").await.unwrap();
+            io.read_exact(&mut [0; 4]).await.unwrap();
+            let answering = phase.answering();
+            // As hyper does, to notice a client that leaves.
+            let nothing = tokio::time::timeout(Duration::ZERO, io.read_u8()).await;
+            assert!(nothing.is_err());
+            io.write_all(b"answer").await.unwrap();
+            drop(answering);
+            io.flush().await.unwrap();
+            theirs.read_exact(&mut [0; 6]).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(waited_s)).await;
+        }
+        let idle = io.read_u8().await.unwrap_err();
+        assert_eq!(idle.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begin.elapsed().as_secs(), 70 + 74 + IDLE.as_secs());
     }
 
     #[tokio::test(start_paused = true)]

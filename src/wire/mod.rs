@@ -1,11 +1,14 @@
 //! The byte stream under HTTP and WebSocket: guarded while hyper holds it, looked at to see what it speaks, and taken back
 //! bare once it is a WebSocket.
 
+mod alarm;
 mod guard;
+mod patience;
 mod permit;
 pub mod preface;
 mod upgraded;
 
-pub use guard::{AnswerGuard, GuardedIo, Phase};
+pub use alarm::{Alarm, WaitTime};
+pub use guard::{AnswerGuard, GuardedIo, Phase, Within};
 pub use permit::SocketPermit;
 pub use upgraded::UpgradedIo;

@@ -515,7 +515,8 @@ async fn every_transport_that_stays_is_listed() {
 #[tokio::test]
 async fn bad_questions_are_bad_requests() {
     let gateway = guarded(|_| ()).await;
-    let (at, past) = ("a".repeat(200), "a".repeat(201));
+    // The longest name of a channel is an inbox's.
+    let (at, past) = ("a".repeat(385), "a".repeat(386));
     for query in [
         "channels?limit=1000",
         &format!("channels?prefix={at}&after={at}"),
@@ -578,13 +579,17 @@ async fn a_reload_names_what_is_not_in_force_each_time_until_it_is_taken_back() 
     let reload = |config: &Config| gateway.inner.reload(config.clone()).expect("usable");
     let before = Config::clone(&gateway.inner.config());
     let mut config = before.clone();
-    config.history.count_max = 5;
+    config.history.channels_max = 5;
     config.server.echo = true;
     config.timeouts.heartbeat_s = Seconds::new(99);
     for _ in 0..2 {
         assert_eq!(
             reload(&config),
-            ["server.echo", "history", "timeouts.heartbeat_s"]
+            [
+                "server.echo",
+                "history.channels_max",
+                "timeouts.heartbeat_s"
+            ]
         );
     }
     assert_eq!(gateway.get("/v1/echo").await.status, 404);

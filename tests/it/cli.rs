@@ -1,7 +1,9 @@
 //! The command line, run as a program.
 
+use std::collections::BTreeSet;
 use std::process::{Output, Stdio};
 
+use everyway::config::Config;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -145,6 +147,28 @@ async fn subscribe_prints_messages_over_every_transport() {
         );
         assert!(output.status.success(), "{transport}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribe_is_one_session_however_often_it_attaches() {
+    let admin = |config: &mut Config| config.server.admin_listen = vec!["127.0.0.1:0".to_owned()];
+    let gateway = Gateway::with(admin).await;
+    let url = format!("http://{}", gateway.address);
+    let args = ["subscribe", "news", "--url", &url, "--transport"];
+    let polls = || everyway(&[&args[..], &["longpoll"]].concat()).spawn();
+    let _both = [polls(), polls()].map(|child| child.expect("the program runs"));
+    let sessions = async || {
+        let listed = gateway.admin("GET", "/v1/admin/sessions").await.json();
+        let listed = listed["sessions"].as_array().expect("a list").clone();
+        let ids = listed.iter().filter_map(|one| one["session"].as_str());
+        ids.map(str::to_owned).collect::<BTreeSet<String>>()
+    };
+    let both_wait = || async { sessions().await.len() == 2 };
+    until("two sessions to wait", both_wait).await;
+    let before = sessions().await;
+    gateway.publish("news", &json!(1)).await;
+    until("two sessions to wait again", both_wait).await;
+    assert_eq!(sessions().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,6 +32,14 @@ async fn check_config_refuses_what_serve_refuses_with_the_same_sentence() {
         (vec!["--listen", "nohost.invalid:1"], "nohost.invalid"),
         (vec!["--set", "auth.secret_file=nosuch"], "auth.secret_file"),
         (
+            vec!["--set", "limits.message_bytes_max=16777217"],
+            "at most 16777216",
+        ),
+        (
+            vec!["--set", "limits.message_bytes_max=16777216"],
+            "history.bytes_max",
+        ),
+        (
             [&tls[..], &["--set", "tls.cert=nosuch.pem"]].concat(),
             "tls.cert",
         ),

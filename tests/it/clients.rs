@@ -1,5 +1,7 @@
 //! Clients that nobody here wrote. Their scripts are in `tests/clients`.
 
+mod chat;
+mod page;
 mod tls;
 
 use everyway::config::Seconds;

@@ -8,6 +8,9 @@ use everyway::config::{Config, Namespace, Seconds};
 use everyway::presence::Visitor;
 use everyway::transport::Transport;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::support::sse::Stream;
 use super::support::ws::Ws;
@@ -221,9 +224,16 @@ async fn who_goes_without_a_word_is_there_for_the_grace() {
     let mut watch = Watch::start(&gateway).await;
     let ann = enter(&gateway, "ann").await;
     let sse = Stream::open(gateway.address, "/v1/sse?channel=room:1&user=bob", &[]).await;
-    watch.until(&["ann", "bob"]).await;
+    let (mut cid, mut dan) = (enter(&gateway, "cid").await, enter(&gateway, "dan").await);
+    watch.until(&["ann", "bob", "cid", "dan"]).await;
     let before = tokio::time::Instant::now();
     drop((ann, sse));
+    let away = CloseFrame {
+        code: CloseCode::Away,
+        reason: "".into(),
+    };
+    cid.send_message(Message::Close(Some(away))).await;
+    dan.send_message(Message::Close(None)).await;
     watch.until(&[]).await;
     let after = before.elapsed();
     assert!(after >= Duration::from_millis(500), "after {after:?}");
@@ -579,6 +589,19 @@ async fn one_present_too_many_is_told_so_over_every_transport() {
         gateway.get(&format!("/v1/poll?{target}")).await.status == 200
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_for_one_channel_is_in_none() {
+    let gateway = Gateway::with(|config| config.presence.sessions_max = 1).await;
+    let target = "channel=room:1&channel=room:2&user=bob";
+    let mut sse = Stream::open(gateway.address, &format!("/v1/sse?{target}"), &[]).await;
+    let last = sse.next().await.expect("an event");
+    assert!(last.data.contains("overloaded"), "{last:?}");
+    assert_eq!(ask(&gateway, "").await["count"], 0);
+    let mut ws = Ws::open(gateway.address, &format!("/v1/ws?{target}")).await;
+    assert_eq!(ws.end().await.2, "overloaded");
+    assert_eq!(ask(&gateway, "").await["count"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

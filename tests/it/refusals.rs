@@ -188,7 +188,7 @@ async fn wrong_paths_and_methods_get_json_errors() {
         "/v1/poll/x",
         "//v1/poll",
         "/v1/sends",
-        "/v1/presence",
+        "/v1/presences",
     ] {
         let response = gateway.get(path).await;
         assert_eq!(

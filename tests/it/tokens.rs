@@ -26,7 +26,10 @@ pub fn file(name: &str, text: &str) -> String {
     let folder = FOLDER.get_or_init(|| tempfile::tempdir().expect("a folder"));
     let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(text)[..6]);
     let path = folder.path().join(format!("{name}-{digest}"));
-    std::fs::write(&path, text).expect("a file");
+    // Whole at once, because another test may read it already.
+    let mut fresh = tempfile::NamedTempFile::new_in(folder.path()).expect("a file");
+    std::io::Write::write_all(&mut fresh, text.as_bytes()).expect("a file");
+    fresh.persist(&path).expect("a file");
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 

@@ -242,9 +242,11 @@ fn method(results: &Results) -> String {
     for verdict in verdict::all(results) {
         let case = verdict.case;
         lines.push(format!(
-            "- **{}**: {} {}",
+            "- **{}**: {} Cells: {}; best {}. {}",
             case.name,
             case.about,
+            case.setting.in_words(),
+            case.setting.best_in_words(),
             case.rule()
         ));
     }

@@ -10,7 +10,8 @@ use crate::text;
 pub const FIGURES: &str = "Figures are medians of the repeats, with the smallest and the largest below. Latency counts from the moment \
      at which a message was to be sent, so a late sender hides nothing. Bytes are counted below TLS, for each delivered \
      message and with its requests; those of handshakes are given for each connection, for what falls on a message depends \
-     on how long a run is. Idle traffic and wake-ups are those of a client to whom nothing is sent.";
+     on how long a run is. Packets are counted and not captured: each write and each read, in pieces of 1,448 bytes, without \
+     bare acknowledgements. Idle traffic and wake-ups are those of a client to whom nothing is sent.";
 
 /// A cell by name: `WebSocket, HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback`.
 pub fn cell_name(cell: &CellResult) -> String {
@@ -186,7 +187,8 @@ pub fn facts(results: &Results) -> Vec<(&'static str, String)> {
         (
             "repeats",
             format!(
-                "up to {} of each cell, interleaved; each with at least {} of load after {} that do not count",
+                "up to {} of each cell, interleaved; each with {} of load, or what its cell says, after at least {} that do \
+                 not count",
                 method.repeats,
                 text::seconds(method.measure_s),
                 text::seconds(method.warm_up_s)

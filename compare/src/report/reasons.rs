@@ -4,8 +4,11 @@ use crate::text;
 use crate::verdict::{Answer, Contender, Decisive, Standing, Verdict};
 
 /// How a verdict comes about.
-pub const RULE: &str = "Each case takes the cells that are nearest to it among those that fit; what is weighed at rest comes from the \
-     nearest idle cell of the same transport. A transport that does not hold what must hold is out. The others have a cost: \
+pub const RULE: &str = "Each case takes the cells of one condition among those that fit. Which, is decided in this order: the most \
+     transports that were measured; a delayed network, where one is wanted; the most of what the case weighs; the nearest to \
+     what is best for it, by the factors between rates, subscribers and delays; the smallest payload; TLS before none. What is \
+     weighed at rest comes from the nearest idle cell of the same transport. A transport that does not hold what must hold, by \
+     its median, is out. The others have a cost: \
      each weighed figure, divided by the least of them, to the power of its share of the weights, multiplied; best at \
      everything is 1. The least cost is taken. A transport within 10 %, or whose cost by the smallest figures of its repeats \
      is not above the first one's by the largest, is level with it. Cells that are invalid count for nothing. A figure that \
@@ -13,22 +16,14 @@ pub const RULE: &str = "Each case takes the cells that are nearest to it among t
 
 /// What a verdict recommends, in a word or two.
 pub fn pick(verdict: &Verdict) -> String {
-    match (&verdict.answer, verdict.contenders.first()) {
-        (
-            Answer::Take {
-                runner_up: Some(second),
-            },
-            Some(first),
-        ) if second.level => {
-            format!(
-                "{} or {}",
-                text::choice(&first.choice),
-                text::choice(&second.choice)
-            )
+    match (&verdict.answer, &verdict.taken()[..]) {
+        (Answer::Take { .. }, [others @ .., last]) if !others.is_empty() => {
+            let others: Vec<String> = others.iter().map(text::choice).collect();
+            format!("{} or {}", others.join(", "), text::choice(last))
         }
-        (Answer::Take { .. }, Some(first)) => text::choice(&first.choice),
+        (Answer::Take { .. }, [only]) => text::choice(only),
         (Answer::Nobody, _) => "none".to_owned(),
-        (Answer::CannotSay(_), _) | (_, None) => "cannot say".to_owned(),
+        (Answer::CannotSay(_) | Answer::Take { .. }, _) => "cannot say".to_owned(),
     }
 }
 

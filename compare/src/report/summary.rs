@@ -3,6 +3,7 @@
 use crate::condition::{Choice, Condition, at_rest};
 use crate::metric::Metric;
 use crate::results::{CellResult, Figure, Results};
+use crate::text;
 
 /// The columns of the summary. What was measured of nobody is left out.
 pub const COLUMNS: [Metric; 11] = [
@@ -54,7 +55,7 @@ impl Row<'_> {
 pub struct Ranked {
     /// The figure.
     pub figure: Figure,
-    /// Whether no valid row has less. Never so in an invalid row, nor if there is only one.
+    /// Whether no valid row has less, as far as it is printed. Never so in an invalid row, nor if there is only one.
     pub is_least: bool,
 }
 
@@ -100,7 +101,8 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
                 .zip(&least)
                 .map(|(&metric, least)| {
                     let figure = figure(cell, metric)?;
-                    let is_least = is_ranked && cell.is_valid() && figure.median <= *least;
+                    let is_least =
+                        is_ranked && cell.is_valid() && reads_alike(metric, figure, *least);
                     Some(Ranked { figure, is_least })
                 })
                 .collect(),
@@ -111,6 +113,12 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
         columns,
         rows,
     })
+}
+
+/// Whether a figure is the least, or is printed as that is: of two that read alike none is less.
+fn reads_alike(metric: Metric, figure: Figure, least: f64) -> bool {
+    let printed = |median| text::in_column(metric, Figure { median, ..figure });
+    printed(figure.median) == printed(least)
 }
 
 fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<Figure> {

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use crowd::place::Place;
+use crowd::process::{Process, free_port};
 
 use super::install::{Installed, Program, Shelf};
 use super::rival::Rival;
-use crate::crowd::place::Place;
-use crate::crowd::process::{Process, free_port};
 
 const NGINX_CONFIG: &str = include_str!("servers/nginx.conf");
 const WS_SERVER: &str = include_str!("servers/ws.mjs");
@@ -35,7 +35,6 @@ impl Launcher<'_> {
         let port = free_port()?;
         let command = self.command(installed, port)?;
         let log = self.folder.join(format!("{port}.log"));
-        let command = ends_with_us(command);
         Process::start(&self.place, command, port, log)
             .with_context(|| format!("{} does not start", installed.rival.name()))
     }
@@ -93,24 +92,4 @@ impl Launcher<'_> {
             .replace("{{folder}}", &folder.display().to_string())
             .replace("{{port}}", port))
     }
-}
-
-/// Lets the system end a server when this process ends, however that comes. Without `setpriv`, a server outlives us if we
-/// are killed.
-fn ends_with_us(command: Command) -> Command {
-    let has_setpriv = Command::new("setpriv").arg("--version").output().is_ok();
-    if !has_setpriv {
-        return command;
-    }
-    let mut bound = Command::new("setpriv");
-    bound
-        .args(["--pdeathsig", "TERM"])
-        .arg(command.get_program())
-        .args(command.get_args());
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            bound.env(name, value);
-        }
-    }
-    bound
 }

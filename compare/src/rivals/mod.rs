@@ -3,7 +3,6 @@
 
 mod install;
 mod launch;
-mod machine;
 mod memory;
 mod options;
 mod report;
@@ -13,6 +12,7 @@ mod rival;
 mod rounds;
 mod run;
 mod serve;
+mod stop;
 mod targets;
 mod turns;
 
@@ -23,10 +23,14 @@ pub use targets::{Outcome, Verdict};
 /// Files that the load and each server may open, where the system lets them.
 const FILES_MAX: u64 = 32_768;
 
+/// Bytes of a payload: a JSON string with its quotes.
+const PAYLOAD_BYTES: usize = 128;
+
 /// Measures, and leaves `rivals.json` and `rivals.md` in the folder that the options name; or is a server, if they say so.
-pub fn run(options: Options) -> anyhow::Result<()> {
+/// Returns whether all was done: false after Ctrl-C, which leaves what was.
+pub fn run(options: &Options) -> anyhow::Result<bool> {
     match options.child {
-        Some(options::Child::Serve { port }) => serve::run(port),
-        None => run::Run::prepare(&options)?.measure(),
+        Some(options::Child::Serve { port }) => serve::run(port).map(|()| true),
+        None => run::Run::prepare(options)?.measure(),
     }
 }

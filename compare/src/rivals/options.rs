@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use crowd::Kind;
 
+use super::PAYLOAD_BYTES;
 use super::results::Method;
 use super::rival::Rival;
-use crate::crowd::Kind;
-use crate::crowd::numbered::PAYLOAD_BYTES;
 
 /// Messages in a second when latency is measured.
 const RATE_PER_S: f64 = 20.0;

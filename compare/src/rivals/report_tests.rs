@@ -5,8 +5,8 @@ use super::super::rival::Rival;
 use super::super::rounds::{Series, Shares, Turn, rows};
 use super::super::targets::verdicts;
 use super::*;
-use crate::crowd::Kind;
 use crate::results::{Machine, Skipped};
+use crowd::Kind;
 
 fn results() -> RivalsResults {
     let series = |rival, values: [f64; 3], load| Series {

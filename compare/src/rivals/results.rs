@@ -1,17 +1,18 @@
 //! What was measured, as it is written to `rivals.json`. Figures that were not measured are absent.
 
+use crowd::Kind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rival::Rival;
 use super::targets::Verdict;
-use crate::crowd::Kind;
 use crate::results::{Figure, Machine, Skipped, Warning};
 
 /// The version of this format.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RivalsResults {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -38,7 +39,7 @@ pub struct RivalsResults {
 }
 
 /// How much was done.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Method {
     /// Subscribers of the one channel.
     pub subscribers: usize,
@@ -59,7 +60,7 @@ pub struct Method {
 }
 
 /// Who took part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contender {
     /// Who.
     pub rival: Rival,
@@ -70,7 +71,9 @@ pub struct Contender {
 }
 
 /// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     /// CPU time of the server for each delivery in µs, one message in flight.
@@ -108,7 +111,7 @@ impl Measure {
 }
 
 /// One figure of one rival.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
     /// What.
     pub measure: Measure,

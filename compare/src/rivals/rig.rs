@@ -5,10 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use crowd::process::Process;
+use crowd::{Crowd, Dialect, Kind, PATIENCE, Publisher, wire};
 
+use super::PAYLOAD_BYTES;
 use super::rival::Rival;
-use crate::crowd::process::Process;
-use crate::crowd::{Crowd, Dialect, Kind, PATIENCE, Publisher, wire};
 
 /// All parts of one.
 #[derive(Debug)]
@@ -55,7 +56,8 @@ pub fn gather(
     channel: &str,
 ) -> Result<(Crowd, Publisher)> {
     let wire = rival.wire(kind);
-    let mut crowd = Crowd::connect(process.address, wire, count, channel)?;
+    let named = |_| channel.to_owned();
+    let mut crowd = Crowd::connect(process.address, wire, count, named)?;
     if wire.dialect == Dialect::Nchan {
         let start = Instant::now();
         while subscribers_of_nchan(process.address, channel)? < count {
@@ -66,7 +68,8 @@ pub fn gather(
             crowd.serve(Duration::from_millis(5), |_| {})?;
         }
     }
-    let publisher = Publisher::connect(process.address, wire.dialect, channel)?;
+    let channels = vec![channel.to_owned()];
+    let publisher = Publisher::connect(process.address, wire.dialect, channels, PAYLOAD_BYTES)?;
     Ok((crowd, publisher))
 }
 

@@ -1,13 +1,24 @@
 //! Who is compared.
 
 use clap::ValueEnum;
+use crowd::{Dialect, Kind, Wire};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::crowd::{Dialect, Kind, Wire};
 
 /// A server that delivers messages.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    ValueEnum,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Rival {

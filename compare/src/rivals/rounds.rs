@@ -1,8 +1,9 @@
 //! Turns of rivals in rounds, and the arithmetic of their ratios.
 
+use crowd::Kind;
+
 use super::results::{Measure, Row};
 use super::rival::Rival;
-use crate::crowd::Kind;
 use crate::results::{Figure, Warning};
 
 /// From this share of its core on, the load may have been what limited a figure.
@@ -51,6 +52,14 @@ impl Series {
         let shares = self.turns.iter().filter_map(|turn| turn.shares.as_ref());
         figure(shares.map(share).collect())
     }
+}
+
+/// Keeps this many rounds, and nobody who has none.
+pub fn keep(all: &mut Vec<Series>, rounds: usize) {
+    for series in all.iter_mut() {
+        series.turns.truncate(rounds);
+    }
+    all.retain(|series| !series.turns.is_empty());
 }
 
 /// The rows of a cell: for each measure, everybody.

@@ -1,9 +1,13 @@
 //! One run: everybody in turns, cell after cell, and what was done so far on disk.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use crowd::Kind;
+use crowd::place::Place;
+use crowd::process::Process;
 
 use super::install::{Installed, Shelf};
 use super::launch::Launcher;
@@ -12,11 +16,10 @@ use super::results::{Contender, Measure, RivalsResults, SCHEMA_VERSION};
 use super::rig::Rig;
 use super::rival::Rival;
 use super::rounds::{self, Series, Turn};
-use super::{FILES_MAX, machine, memory, report, targets, turns};
-use crate::crowd::Kind;
-use crate::crowd::place::Place;
-use crate::crowd::process::Process;
-use crate::results::Skipped;
+use super::stop::Stop;
+use super::{FILES_MAX, memory, report, targets, turns};
+use crate::machine;
+use crate::results::{Machine, Skipped};
 
 /// What the load opens besides the connections.
 const OTHER_FILES: u64 = 200;
@@ -33,6 +36,7 @@ pub struct Run {
     began: Instant,
     contenders: Vec<Installed>,
     results: RivalsResults,
+    stop: Stop,
 }
 
 impl Run {
@@ -41,7 +45,10 @@ impl Run {
         let began = Instant::now();
         let files_max = rlimit::increase_nofile_limit(FILES_MAX)?;
         let place = Place::find(options.unpinned)?;
-        let machine = machine::describe(&place);
+        let machine = Machine {
+            placement: place.to_string(),
+            ..machine::describe()
+        };
         place.take_for_load()?;
         let shelf = Shelf {
             folder: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".rivals"),
@@ -69,9 +76,16 @@ impl Run {
             began,
             contenders: Vec::new(),
             results,
+            stop: Stop::default(),
         };
         run.check_files()?;
+        fs::create_dir_all(&run.options.out).with_context(|| {
+            let folder = run.options.out.display();
+            format!("cannot make {folder}: name another folder by --out")
+        })?;
         run.find_rivals();
+        // Until here Ctrl-C ends the process as usual, and what is being installed with it.
+        run.stop = Stop::listen()?;
         Ok(run)
     }
 
@@ -114,20 +128,24 @@ impl Run {
         });
     }
 
-    /// Measures everything that was asked for. If Everyway itself fails somewhere, that is the error, in the end.
-    pub fn measure(mut self) -> Result<()> {
-        std::fs::create_dir_all(&self.options.out)?;
+    /// Measures everything that was asked for, and returns whether it was all done. If Everyway itself fails somewhere, that
+    /// is the error, in the end.
+    pub fn measure(mut self) -> Result<bool> {
         eprintln!("{}", self.place);
+        self.save()?;
         let mut failures = Vec::new();
         for kind in self.options.kinds() {
+            if self.stop.is_asked() {
+                break;
+            }
             if self.options.wants(Figures::Cpu) || self.options.wants(Figures::Latency) {
                 failures.extend(self.load(kind)?);
             }
-            if self.options.wants(Figures::Memory) {
+            if self.options.wants(Figures::Memory) && !self.stop.is_asked() {
                 failures.extend(self.memory(kind)?);
             }
         }
-        self.results.complete = true;
+        self.results.complete = !self.stop.is_asked();
         self.save()?;
         println!("{}", report::text(&self.results));
         println!("in {}: rivals.json, rivals.md", self.options.out.display());
@@ -137,7 +155,7 @@ impl Run {
             .map(|failure| format!("{:#}", failure.error))
             .collect();
         ensure!(ours.is_empty(), "Everyway failed: {}", ours.join("; "));
-        Ok(())
+        Ok(self.results.complete)
     }
 
     /// CPU time and latency over one transport, with a rig for everybody.
@@ -156,7 +174,7 @@ impl Run {
                 &mut failures,
             )?;
             // A poll takes all that is there at once: bursts say nothing about it.
-            if kind != Kind::Longpoll {
+            if kind != Kind::Longpoll && !self.stop.is_asked() {
                 let burst = |rig: &mut Rig| turns::cpu(rig, 64, turn);
                 self.cell(
                     kind,
@@ -167,7 +185,7 @@ impl Run {
                 )?;
             }
         }
-        if self.options.wants(Figures::Latency) {
+        if self.options.wants(Figures::Latency) && !self.stop.is_asked() {
             let lasts = Duration::from_secs_f64(method.latency_turn_s);
             let latency = |rig: &mut Rig| turns::latency(rig, method.rate_per_s, lasts);
             let measures = [Measure::LatencyP50, Measure::LatencyP99];
@@ -194,7 +212,8 @@ impl Run {
         rigs
     }
 
-    /// Rounds of turns; the first round warms up. Who fails is out of this transport.
+    /// Rounds of turns; the first round warms up. Who fails is out of this transport. A round that is not over when it is
+    /// to stop does not count, for its ratios would be those of some.
     fn cell(
         &mut self,
         kind: Kind,
@@ -205,10 +224,14 @@ impl Run {
     ) -> Result<()> {
         let name = measures.last().map_or("", |measure| measure.name());
         let mut all: Vec<Series> = Vec::new();
-        for round in 0..=self.results.method.rounds {
+        'rounds: for round in 0..=self.results.method.rounds {
             eprintln!("{}, {name}: round {round}", kind.name());
             let mut at = 0;
             while at < rigs.len() {
+                if self.stop.is_asked() {
+                    rounds::keep(&mut all, round.saturating_sub(1));
+                    break 'rounds;
+                }
                 let rival = rigs[at].0;
                 let done =
                     turn(&mut rigs[at].1).with_context(|| last_words(rival, &rigs[at].1.process));
@@ -240,9 +263,13 @@ impl Run {
     fn memory(&mut self, kind: Kind) -> Result<Vec<Failure>> {
         let mut all: Vec<Series> = Vec::new();
         let mut failures: Vec<Failure> = Vec::new();
-        for round in 1..=self.results.method.memory_rounds {
+        'rounds: for round in 1..=self.results.method.memory_rounds {
             eprintln!("{}, {}: round {round}", kind.name(), Measure::Memory.name());
             for installed in self.reached_by(kind) {
+                if self.stop.is_asked() {
+                    rounds::keep(&mut all, round - 1);
+                    break 'rounds;
+                }
                 let rival = installed.rival;
                 if failures.iter().any(|failure| failure.rival == rival) {
                     continue;

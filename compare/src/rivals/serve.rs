@@ -3,17 +3,15 @@
 
 use anyhow::Result;
 use everyway::config::Config;
-use everyway::server::Server;
+use everyway::server::{self, Server};
 
 use crate::rivals::FILES_MAX;
 
 /// Serves on a port of the loopback interface until the process is ended.
 pub fn run(port: u16) -> Result<()> {
     rlimit::increase_nofile_limit(FILES_MAX)?;
-    // As the program does: one worker for each core that it may use.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    // The program's own: one worker for each core that it may use.
+    let runtime = server::runtime()?;
     runtime.block_on(async {
         let mut config = Config::default();
         config.server.listen = vec![format!("127.0.0.1:{port}")];

@@ -1,10 +1,11 @@
 //! What Everyway is to reach, and whether it does.
 
+use crowd::Kind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::results::{Measure, Row};
 use super::rival::Rival;
-use crate::crowd::Kind;
 
 /// A figure to reach.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +43,7 @@ const TARGETS: [Target; 11] = [
 ];
 
 /// A figure to reach beside the one that was measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// What.
     pub measure: Measure,
@@ -61,7 +62,7 @@ pub struct Verdict {
 }
 
 /// What follows from a figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The goal is reached.

@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use crowd::PATIENCE;
+use crowd::cpu::Cpu;
 
 use super::rig::Rig;
 use super::rounds::{Shares, Turn};
-use crate::crowd::PATIENCE;
-use crate::crowd::cpu::Cpu;
 
 /// Bursts of `messages`, one after the other, for at least so long. The value is the CPU time of the server for each
 /// delivery, in µs, the share of the publishing included.

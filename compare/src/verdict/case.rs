@@ -46,6 +46,9 @@ pub enum Path {
     Far,
 }
 
+/// Of delayed networks, that whose delay each way is nearest to this is taken, in milliseconds.
+pub const ONE_WAY_MS_NEAR: f64 = 50.0;
+
 /// What must not be exceeded.
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
@@ -72,6 +75,9 @@ pub struct Weight {
 
 /// A floor for figures of which every bit is noticed, so that nothing is divided by nothing.
 pub const TINY: f64 = 1e-3;
+
+/// Memory comes in pages of 4 KiB, of which a client has a share: less than this is as good as none.
+const MEMORY_KIB_MIN: f64 = 1.0;
 
 const fn weigh(metric: Metric, weight: f64, floor: f64) -> Weight {
     Weight {
@@ -114,7 +120,7 @@ pub const CASES: [Case; 7] = [
                 posts: 0.1,
                 ..weigh(Metric::Requests, 1.0, 0.05)
             },
-            weigh(Metric::Memory, 1.0, TINY),
+            weigh(Metric::Memory, 1.0, MEMORY_KIB_MIN),
         ],
     },
     Case {
@@ -134,7 +140,7 @@ pub const CASES: [Case; 7] = [
         },
         weights: &[
             at_rest(Metric::IdleBytes, 2.0, 1000.0),
-            at_rest(Metric::Memory, 1.0, TINY),
+            at_rest(Metric::Memory, 1.0, MEMORY_KIB_MIN),
             at_rest(Metric::WakeUps, 1.0, 0.1),
         ],
     },
@@ -218,7 +224,7 @@ pub const CASES: [Case; 7] = [
         weights: &[
             weigh(Metric::Cpu, 2.0, TINY),
             weigh(Metric::Bytes, 2.0, TINY),
-            weigh(Metric::Memory, 1.0, TINY),
+            weigh(Metric::Memory, 1.0, MEMORY_KIB_MIN),
         ],
     },
     Case {

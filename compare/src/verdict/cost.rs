@@ -77,6 +77,16 @@ impl Contender {
     }
 }
 
+/// Whether the second costs so little more than the first, or the spread is so large, that neither is better.
+pub(super) fn is_level(first: &Contender, second: &Contender) -> bool {
+    first
+        .cost()
+        .zip(second.cost())
+        .is_some_and(|(first, second)| {
+            second.median / first.median < LEVEL || second.min <= first.max
+        })
+}
+
 /// What comes out of contenders that are ranked and sorted.
 pub(super) fn answer(weights: &[Weight], contenders: &[Contender]) -> Answer {
     let Some((first, cost)) = contenders
@@ -95,7 +105,7 @@ pub(super) fn answer(weights: &[Weight], contenders: &[Contender]) -> Answer {
         Some(RunnerUp {
             choice: other.choice,
             ratio,
-            level: ratio < LEVEL || theirs.min <= cost.max,
+            level: is_level(first, other),
             decided: decided(weights, first, other),
         })
     });

@@ -1,6 +1,6 @@
 use super::case::{CASES, Case};
 use super::*;
-use crate::cell::{Network, Rate, Transport};
+use crate::cell::{Network, Protocol, Rate, Transport};
 use crate::results::CellResult;
 use crate::sample::{cell, exactly, four, idle, invalid, results};
 use crate::text;
@@ -290,12 +290,124 @@ fn nothing_measured_is_nothing_said() {
 fn the_rules_are_said_as_they_are() {
     let case = &CASES[MOBILE];
     assert_eq!(
-        format!("{} | {}", case.setting.in_words(), case.rule()),
-        "0.1 to 20 messages/s, over a delayed network | Must: p99 latency at most 10.0 s. Weighed: 2 × wake-ups per minute \
+        format!(
+            "{} | {} | {}",
+            case.setting.in_words(),
+            case.setting.best_in_words(),
+            case.rule()
+        ),
+        "0.1 to 20 messages/s, evenly, over a delayed network | 1/s, one subscriber, 50 ms each way | Must: p99 latency at most 10.0 s. Weighed: 2 × wake-ups per minute \
          at rest (at least 0.100), 1 × idle bytes per hour (at least 1.00 kB), 1 × bytes per message, 1 × time to resume \
          (at least 100 ms)."
     );
     assert!(text::choice(&Choice::of(&cell(Poll).cell)).contains("1 s"));
+}
+
+/// The condition that a case takes of all four transports, once for each change.
+fn taken_of(case: usize, changes: &[&dyn Fn(&mut CellResult)]) -> Condition {
+    let cells = changes
+        .iter()
+        .flat_map(|change| changed(&Transport::ALL, change));
+    let verdict = verdict(case, cells.collect());
+    verdict.condition.expect("something fits")
+}
+
+#[test]
+fn bursts_speak_for_no_case() {
+    let bursts = |result: &mut CellResult| {
+        result.cell.rate = Rate::Bursts {
+            size: 64,
+            every_s: 1.0,
+        }
+    };
+    // On average they are nearer to what a game sends than what was measured beside them.
+    let taken = taken_of(GAME, &[&bursts, &at_rate(200.0)]);
+    assert_eq!(taken.rate, Rate::Steady { per_s: 200.0 });
+    let alone = verdict(GAME, changed(&Transport::ALL, bursts));
+    assert!(matches!(alone.answer, Answer::CannotSay(_)), "{alone:?}");
+}
+
+#[test]
+fn of_delayed_networks_the_one_near_50_ms_is_taken() {
+    let delayed = |one_way_ms: f64| {
+        move |result: &mut CellResult| {
+            far(result);
+            result.cell.network = Network::Delay {
+                one_way_ms,
+                jitter_ms: 0.0,
+                bits_per_s: None,
+            };
+        }
+    };
+    for case in [CHAT, MOBILE] {
+        let taken = taken_of(case, &[&delayed(10.0), &delayed(150.0), &delayed(50.0)]);
+        assert_eq!(taken.network.one_way_ms(), 50.0);
+    }
+}
+
+#[test]
+fn trading_takes_cells_that_have_its_percentile() {
+    let few = |result: &mut CellResult| {
+        at_rate(100.0)(result);
+        result.figures.latency_p999_ms = None;
+    };
+    let many = |result: &mut CellResult| {
+        at_rate(100.0)(result);
+        result.cell.subscribers = 100;
+    };
+    assert_eq!(taken_of(TRADING, &[&few, &many]).subscribers, 100);
+}
+
+#[test]
+fn of_equally_near_conditions_the_one_that_measured_more_is_taken() {
+    let without_memory = |result: &mut CellResult| {
+        at_rate(1.0)(result);
+        result.figures.server_memory_kib_per_client = None;
+    };
+    let with_memory = |result: &mut CellResult| {
+        at_rate(1.0)(result);
+        result.cell.subscribers = 100;
+    };
+    assert_eq!(
+        taken_of(CHAT, &[&without_memory, &with_memory]).subscribers,
+        100
+    );
+}
+
+#[test]
+fn the_smallest_payload_comes_before_tls() {
+    let large_over_tls = |result: &mut CellResult| {
+        (result.cell.payload_bytes, result.cell.protocol) = (1024, Protocol::Http1Tls);
+    };
+    let over_tls = |result: &mut CellResult| result.cell.protocol = Protocol::Http1Tls;
+    let plain = |_: &mut CellResult| ();
+    assert_eq!(
+        taken_of(DASHBOARD, &[&large_over_tls, &plain]).payload_bytes,
+        32
+    );
+    let taken = taken_of(DASHBOARD, &[&plain, &over_tls]);
+    assert_eq!(taken.protocol, Protocol::Http1Tls);
+}
+
+#[test]
+fn all_that_are_level_are_named() {
+    let mut cells = changed(&Transport::ALL, |_| ());
+    for index in [1, 2] {
+        cells[index].figures = cells[0].figures.clone();
+    }
+    // Its spread reaches the first, though it is last.
+    cells[3].figures.server_cpu_us_per_message = Some(Figure {
+        median: 500.0,
+        min: 0.1,
+        max: 600.0,
+    });
+    let verdict = verdict(DASHBOARD, cells);
+    let taken: Vec<Transport> = verdict
+        .taken()
+        .iter()
+        .map(|choice| choice.transport)
+        .collect();
+    assert_eq!(taken, [WebSocket, Sse, LongPoll, Poll]);
 }
 
 #[test]

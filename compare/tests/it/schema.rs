@@ -1,14 +1,14 @@
 //! `schema.json` is what is written.
 
 use compare::results::Results;
-use compare::schema;
+use compare::schema::Schema;
 use serde_json::Value;
 
 use super::mock::Behaviour;
 use super::{real, truth};
 
 fn errors(results: &Value) -> Vec<String> {
-    let schema: Value = serde_json::from_str(&schema::text()).expect("JSON");
+    let schema: Value = serde_json::from_str(&Schema::Results.text()).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     validator
         .iter_errors(results)
@@ -21,12 +21,18 @@ fn json(results: &Results) -> Value {
 }
 
 #[test]
-fn the_file_is_up_to_date() {
-    let file = include_str!("../../schema.json");
+fn the_files_are_up_to_date() {
+    let results = include_str!("../../schema.json");
+    let rivals = include_str!("../../schema-rivals.json");
     assert_eq!(
-        schema::text(),
-        file,
+        Schema::Results.text(),
+        results,
         "cargo run -p compare -- schema > compare/schema.json"
+    );
+    assert_eq!(
+        Schema::Rivals.text(),
+        rivals,
+        "cargo run -p compare -- schema rivals > compare/schema-rivals.json"
     );
 }
 

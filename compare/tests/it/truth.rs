@@ -33,7 +33,7 @@ pub fn cell(per_s: f64) -> Cell {
 /// The result of some repeats, each of 1,000 messages that count for each reader.
 pub async fn measured(behaviour: &Behaviour, repeats: usize) -> CellResult {
     let cell = cell(100.0);
-    let mut found = Found::nothing(cell.clone(), TIMING.measure);
+    let mut found = Found::nothing(cell.clone(), TIMING);
     for _ in 0..repeats {
         let mut rig = Mock::new(behaviour.clone());
         let outcome = run::once(&mut rig, &cell, "mock", &TIMING, SEED)

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::aside::aside;
 use crate::attachments::Attachment;
 use crate::auth::{Action, Credential};
 use crate::broker::PublishError;
@@ -14,6 +15,7 @@ use crate::problem::Problem;
 use crate::protocol::command::{self, Command, Request};
 use crate::protocol::event::{ChannelPosition, Event, Ref};
 use crate::protocol::payload;
+use crate::protocol::printed::Printed;
 use crate::secret::Secret;
 use crate::session::{Joined, Session};
 use crate::transport::Client;
@@ -26,6 +28,8 @@ pub type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 pub enum Done {
     /// An answer.
     Answer(Vec<u8>),
+    /// An answer that may be long.
+    Page(Printed),
     /// An answer, and the channels that are read no more: told after it.
     Refreshed(Vec<Vec<u8>>),
     /// A new token whose key had to be fetched, to look at now.
@@ -52,8 +56,8 @@ pub fn begin(
     session: &mut Session,
     text: &str,
 ) -> Step {
-    let user = client.principal.user.as_ref();
-    let Request { reference, command } = command::parse(text, gateway.command_limits(), user);
+    let (limits, user) = (gateway.command_limits(), client.principal.user.as_ref());
+    let Request { reference, command } = aside(text.len(), || command::parse(text, limits, user));
     let counted = command.and_then(|command| count(gateway, client, command));
     let step = match counted {
         Ok(Command::Refresh { token }) => match late(gateway, reference.clone(), &token) {
@@ -177,7 +181,7 @@ fn run(
             page.gaps
                 .iter()
                 .for_each(|gap| gateway.metrics.count_gap(gap.lost.reason));
-            Ok(answer(page.json.all()))
+            Ok(Step::Done(Done::Page(page.json)))
         }
         Command::Presence(request) => {
             let first_members = first_members("presence", reference.as_ref());
@@ -379,7 +383,10 @@ fn send(
 
 /// What a client wants to say, under its own name.
 fn draft(client: &Client, payload: Payload, key: Option<String>) -> Draft {
-    let key = key.map(|key| payload::key(&client.principal.identity(), &key, &payload));
+    let identity = client.principal.identity();
+    let key = aside(payload.text().len(), || {
+        key.map(|key| payload::key(&identity, &key, &payload))
+    });
     Draft {
         from: payload::sender(client.principal.user.as_ref()),
         payload,

@@ -236,6 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn push_done(&mut self, done: Done) {
         match done {
             Done::Answer(json) => self.socket.push_json(&json),
+            Done::Page(page) => self.socket.push_page(page),
             Done::Renewing(reference, token) => {
                 let done = commands::renew(
                     &self.gateway,

@@ -6,6 +6,7 @@ use super::deflate::deflate;
 use crate::bus::Publication;
 use crate::bus::publication::{Frames, frame_head};
 use crate::config;
+use crate::protocol::printed::{Pieces, Printed};
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
@@ -19,8 +20,8 @@ pub const BINARY: u8 = 2;
 pub struct Framing {
     /// Messages over this many bytes are fragmented.
     pub fragment_bytes: usize,
-    /// Messages of at least this many bytes are compressed, if the client takes that.
-    pub deflate_bytes_min: Option<usize>,
+    /// Messages of so many bytes are compressed, from the least to the most, if the client takes that.
+    pub deflate_bytes: Option<(usize, usize)>,
 }
 
 impl Framing {
@@ -28,7 +29,8 @@ impl Framing {
     pub fn new(config: &config::WebSocket, takes_deflated: bool) -> Self {
         Self {
             fragment_bytes: config.fragment_bytes,
-            deflate_bytes_min: takes_deflated.then_some(config.deflate_bytes_min),
+            deflate_bytes: takes_deflated
+                .then_some((config.deflate_bytes_min, config.deflate_bytes_max)),
         }
     }
 
@@ -36,7 +38,7 @@ impl Framing {
     pub fn publication(&self, publication: &Publication, mut push: impl FnMut(Bytes)) -> usize {
         let json = publication.json();
         let mut made = 0;
-        if self.deflate_bytes_min.is_some_and(|min| json.len() >= min) {
+        if self.is_deflated(json.len()) {
             let frames = publication
                 .deflated
                 .get_or_init(|| note(&mut made, self.deflated(json)));
@@ -59,16 +61,19 @@ impl Framing {
 
     /// The frames of a message that only this socket gets.
     pub fn message(&self, opcode: u8, payload: &[u8]) -> Frames {
-        if self
-            .deflate_bytes_min
-            .is_some_and(|min| payload.len() >= min)
-        {
+        if self.is_deflated(payload.len()) {
             let deflated = deflate(payload);
             if deflated.len() < payload.len() {
                 return split(opcode | RSV1, &deflated, self.fragment_bytes);
             }
         }
         split(opcode, payload, self.fragment_bytes)
+    }
+
+    /// True if a message of so many bytes is compressed, should that make it shorter.
+    pub fn is_deflated(&self, bytes: usize) -> bool {
+        self.deflate_bytes
+            .is_some_and(|(least, most)| (least..=most).contains(&bytes))
     }
 
     /// Compressed frames, or none if that gains nothing.
@@ -99,6 +104,24 @@ pub fn ping_frame() -> Bytes {
     Bytes::from_static(&[0x89, 0])
 }
 
+/// How much of a long page is copied at a time.
+const PAGE_FRAME_BYTES_MAX: usize = 16 * 1024;
+
+/// A page as frames that are made when they are asked for: the messages in it are those of the channel until then.
+pub fn of_page(page: Printed, fragment_bytes: usize) -> impl Iterator<Item = Bytes> + Send {
+    let mut page = Pieces::from(page);
+    let mut opcode = TEXT;
+    std::iter::from_fn(move || {
+        if page.is_empty() {
+            return None;
+        }
+        let payload = page.take(fragment_bytes.min(PAGE_FRAME_BYTES_MAX));
+        let fin = if page.is_empty() { FIN } else { 0 };
+        let (head, head_bytes) = frame_head(std::mem::take(&mut opcode) | fin, payload.len());
+        Some([&head[..head_bytes], &payload].concat().into())
+    })
+}
+
 /// Frames of at most `fragment_bytes` of payload. The opcode and RSV1 stand on the first one, FIN on the last one (RFC 6455,
 /// section 5.4; RFC 7692, section 6). All of them are slices of one buffer.
 fn split(first: u8, payload: &[u8], fragment_bytes: usize) -> Frames {
@@ -125,6 +148,16 @@ fn split(first: u8, payload: &[u8], fragment_bytes: usize) -> Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_one_message_in_frames() {
+        let mut page = Pieces::default();
+        for piece in ["abc", "de"] {
+            page.push(piece.into());
+        }
+        let frames: Vec<Bytes> = of_page(Printed::Pieces(page), 2).collect();
+        assert_eq!(frames, ["\x01\x02ab".as_bytes(), b"\0\x02cd", b"\x80\x01e"]);
+    }
 
     #[test]
     fn fragments_carry_the_opcode_first_and_fin_last() {

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpC
 
 use super::deflate::{InflateError, inflate};
 use super::socket::Gone;
+use crate::aside::aside;
 use crate::bus::publication::frame_head;
 
 /// The payload of the frames that tungstenite gets, one at each read. It makes room for a payload beyond what its buffer
@@ -18,6 +19,8 @@ use crate::bus::publication::frame_head;
 const PIECE_BYTES: usize = 160;
 /// Decoding pauses when this much waits for tungstenite, so that a few bytes of compressed messages do not become many.
 const READY_BYTES: usize = 4096;
+/// How much a message grows when it is inflated, at an ordinary guess.
+const INFLATED_TIMES: usize = 64;
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 const CONTROL_BYTES_MAX: u64 = 125;
 
@@ -263,7 +266,11 @@ impl Inbound {
         let Some((opcode, bytes)) = self.compressed.take() else {
             return Ok(());
         };
-        let message = inflate(&bytes, self.message_bytes_max).map_err(|error| match error {
+        let bytes_max = self.message_bytes_max;
+        // A few bytes may become a large message.
+        let work_bytes = bytes.len().saturating_mul(INFLATED_TIMES).min(bytes_max);
+        let message = aside(work_bytes, || inflate(&bytes, bytes_max));
+        let message = message.map_err(|error| match error {
             InflateError::TooLarge => Gone::TooLarge,
             InflateError::Corrupt => Gone::Misbehaved(1007),
         })?;

@@ -4,6 +4,7 @@
 //! end of a frame: a ping is answered in the middle of a backlog, and between the fragments of a long message.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,6 +17,8 @@ const SLICES_MAX: usize = 64;
 /// How much is copied together for a socket that takes one slice at a time.
 const COPY_BYTES_MAX: usize = 16 * 1024;
 
+/// How many frames of a long answer wait to be written.
+const ANSWER_FRAMES: usize = 4;
 /// What a frame costs beyond its bytes: its place in the queue and its allocation.
 const FRAME_COST_BYTES: usize = 64;
 /// The opcode of a fragment that is not the first of its message (RFC 6455, section 5.4).
@@ -35,15 +38,54 @@ pub struct Outbound {
     controls: usize,
     /// How many messages' frames there are up to the end of the last large answer, which is held until then.
     answer_frames: usize,
+    /// A long answer after the frames. It becomes frames as they are written, so that no client makes us hold a copy of it.
+    answer: Option<Answer>,
     /// True if the first frame is a message of which a part is written.
     message_begun: bool,
     /// After our close frame nothing may follow (RFC 6455, section 5.5.1).
     closed: bool,
 }
 
+/// What is left of a long answer: frames that are made when they are asked for.
+struct Answer(Box<dyn Iterator<Item = Bytes> + Send>);
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
 impl Outbound {
+    /// Queues a long answer as frames that are made when their turn comes. Who queues a message before all are written pays
+    /// for that: they are made then.
+    pub fn push_answer(&mut self, frames: impl Iterator<Item = Bytes> + Send + 'static) {
+        self.finish_answer();
+        if !self.closed {
+            self.answer = Some(Answer(Box::new(frames)));
+        }
+    }
+
+    /// Makes frames of all that is left of a long answer: nothing may stand between its fragments (RFC 6455, section 5.4).
+    fn finish_answer(&mut self) {
+        while self.answer.is_some() {
+            self.push_answer_frame();
+        }
+    }
+
+    /// Queues the next frame of a long answer, if there is one.
+    fn push_answer_frame(&mut self) {
+        let Some(mut answer) = self.answer.take() else {
+            return;
+        };
+        if let Some(frame) = answer.0.next() {
+            self.push(frame);
+            self.answer = Some(answer);
+        }
+    }
+
     /// Queues a frame of a message.
     pub fn push(&mut self, frame: Bytes) {
+        self.finish_answer();
         if !self.closed {
             self.bytes += frame.len() + FRAME_COST_BYTES;
             self.frames.push_back(frame);
@@ -65,9 +107,15 @@ impl Outbound {
         self.answer_frames = self.frames.len() - self.controls;
     }
 
-    /// True until the last frame of a large answer is written. Its frames share one buffer, so all of it is held.
+    /// True until the last frame of a large answer is written, or of one that becomes frames on the way, queued. The frames
+    /// of the former share one buffer, so all of it is held.
     pub fn holds_answer(&self) -> bool {
-        self.answer_frames > 0
+        self.answer_frames > 0 || self.answer.is_some()
+    }
+
+    /// True while nothing may be queued but control frames, or at a price: see [`Outbound::push_answer`].
+    pub fn is_answering(&self) -> bool {
+        self.answer.is_some()
     }
 
     /// Drops the messages that are not begun. Of one that is, the rest is still to be written, all its fragments: no other
@@ -105,7 +153,7 @@ impl Outbound {
 
     /// True if nothing waits to be written.
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.frames.is_empty() && self.answer.is_none()
     }
 
     /// What waits to be written, in bytes of memory: a pong of two bytes takes a place in the queue, too.
@@ -119,6 +167,9 @@ impl Outbound {
         io: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        while self.answer.is_some() && self.frames.len() - self.controls < ANSWER_FRAMES {
+            self.push_answer_frame();
+        }
         if self.frames.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -317,6 +368,32 @@ mod tests {
                 "each message once, whole, in order"
             );
             assert_eq!(controls_seen, (101..=100 + controls).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_long_answer_becomes_frames_on_the_way_and_stays_in_one_piece() {
+        for vectored in [true, false] {
+            let mut drip = Drip {
+                taken: Vec::new(),
+                at_once: 3,
+                vectored,
+            };
+            let mut outbound = Outbound::default();
+            outbound.push("BB".into());
+            let answer = ["aa", "bb", "cc", "dd", "ee", "ff"].map(Bytes::from);
+            outbound.push_answer(answer.into_iter());
+            assert!(outbound.holds_answer() && outbound.bytes() < 2 + 2 * FRAME_COST_BYTES);
+            write(&mut outbound, &mut drip, 1);
+            outbound.push_control("1".into());
+            write(&mut outbound, &mut drip, 1);
+            assert!(outbound.is_answering());
+            outbound.push_last("CC".into());
+            assert!(!outbound.is_answering());
+            write(&mut outbound, &mut drip, 10);
+            assert!(outbound.is_empty() && outbound.bytes() == 0);
+            let wanted = "BBaa1bbccddeeffCC".as_bytes();
+            assert_eq!(drip.taken, wanted, "vectored: {vectored}");
         }
     }
 

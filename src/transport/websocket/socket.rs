@@ -16,12 +16,13 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::adapter::Adapter;
-use super::frames::{Framing, TEXT, close_frame, ping_frame};
+use super::frames::{Framing, TEXT, close_frame, of_page, ping_frame};
 use super::inbound::Inbound;
 use crate::bus::Publication;
 use crate::code::{Code, End};
 use crate::config::Config;
 use crate::protocol::event;
+use crate::protocol::printed::Printed;
 use crate::stall::Stall;
 
 /// What tungstenite reads at once. It fills the whole buffer with zeroes at every read, so it is small.
@@ -159,6 +160,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.push_message(TEXT, json);
     }
 
+    /// Queues a page that only this client gets.
+    pub fn push_page(&mut self, page: Printed) {
+        if page.len() <= ANSWER_BYTES_MAX || self.framing.is_deflated(page.len()) {
+            return self.push_json(&page.all());
+        }
+        let fragment_bytes = self.framing.fragment_bytes;
+        let outbound = &mut self.stream.get_mut().outbound;
+        outbound.push_answer(of_page(page, fragment_bytes));
+    }
+
     /// Queues a ping, before the messages.
     pub fn push_ping(&mut self) {
         self.stream.get_mut().outbound.push_control(ping_frame());
@@ -176,8 +187,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// How many bytes of messages may be queued now.
     pub fn room(&self) -> usize {
-        self.queued_bytes_max
-            .saturating_sub(self.stream.get_ref().outbound.bytes())
+        let outbound = &self.stream.get_ref().outbound;
+        if outbound.is_answering() {
+            return 0;
+        }
+        self.queued_bytes_max.saturating_sub(outbound.bytes())
     }
 
     /// True if answers to more commands may be queued. If not, the socket is not read.

@@ -57,6 +57,10 @@
 //! | HTTP/2 CONNECT without `:protocol`, two hosts, bad fields | RFC 9113, 8.3.1 and 8.5 | `attacks::origins::over_http2_neither_tunnels_nor_two_hosts_are_served` |
 //! | request smuggling | RFC 9112, 6.3 | `attacks::origins::a_body_has_one_length` |
 //! | another spelling of a path | section 3 | `attacks::origins::a_path_has_one_spelling` |
+//! | a path out of the folder of pages, in any encoding | section 3 | `attacks::files::no_path_leads_out_of_the_folder` |
+//! | links out of the folder of pages, pipes, devices | section 3 | `attacks::files::links_lead_nowhere_outside` |
+//! | a redirect to another host | RFC 9110, 15.4 | `attacks::files::no_redirect_leads_elsewhere` |
+//! | readers that take no page | tenet 2 | `attacks::files::readers_that_take_no_page` |
 //! | garbage, and silence, for a TLS hello | section 7 | `tls::who_says_nothing_or_nonsense_is_cut_and_others_are_served` |
 //! | silent clients that hold up handshakes | section 7 | `tls::who_says_nothing_takes_no_turn_from_others` |
 //! | a stranger's client certificate | section 7 | `tls::with_an_authority_for_clients_each_needs_a_certificate` |
@@ -115,6 +119,7 @@
 //! | going on after being told to go | section 7 | `hostile::who_was_told_to_go_is_not_listened_to_for_long` |
 
 mod encryption;
+mod files;
 mod floods;
 mod grants;
 mod inboxes;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
+use everyway::bus::{PublicId, SessionId, UserName};
 use serde_json::{Value, json};
 
 use super::super::support::{Via, within};
@@ -41,6 +42,16 @@ pub struct Who {
     pub user: Option<String>,
     /// Each of its attachments is a session of its own if absent.
     pub session: Option<String>,
+}
+
+impl Who {
+    /// What everybody may see of the session, if it brings one.
+    pub fn public_id(&self) -> Option<PublicId> {
+        let user = self.user.as_deref();
+        let user = user.map(|user| UserName::parse(user).expect("a name"));
+        let session = SessionId::parse(self.session.as_deref()?).expect("a session id");
+        Some(PublicId::of(user.as_ref(), &session))
+    }
 }
 
 /// A client.

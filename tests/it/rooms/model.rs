@@ -50,13 +50,11 @@ pub struct Seat {
 /// A user in a room.
 #[derive(Debug, Default)]
 struct Person {
-    /// What the last session brought to be shown. Of several that came at once, any may be the last.
+    /// What its sessions brought to be shown. Polls come again at their own time, so any of them may be shown; which one wins
+    /// is tested elsewhere.
     infos: Vec<Value>,
     stays: BTreeMap<(usize, usize), Stay>,
 }
-
-/// What is to be shown of users in channels.
-type Shown = BTreeMap<(String, String), Vec<Value>>;
 
 /// A session in a room.
 #[derive(Debug)]
@@ -105,6 +103,14 @@ pub fn name(via: Via) -> &'static str {
         Via::Sse => "sse",
         Via::LongPoll => "longpoll",
         _ => "poll",
+    }
+}
+
+impl Person {
+    fn bring(&mut self, info: &Value) {
+        if !self.infos.contains(info) {
+            self.infos.push(info.clone());
+        }
     }
 }
 
@@ -191,7 +197,7 @@ impl Model {
         self.seats[number].info = info.clone();
         for channel in self.reads(number) {
             if let Some(person) = self.person(number, &channel) {
-                person.infos = vec![info.clone()];
+                person.bring(&info);
             }
         }
     }
@@ -214,38 +220,21 @@ impl Model {
     /// Those of them who poll do so again, all at once. Whoever is doomed may be gone before.
     fn poll_again(&mut self, those: &[usize], before: Instant) {
         let until = before + self.wait + self.lease;
-        let (mut shown, mut perhaps) = (Shown::new(), Shown::new());
         for number in those {
             let seat = &self.seats[*number];
             let (info, is_doomed) = (seat.info.clone(), seat.is_doomed);
             let polls = seat.via.is_some_and(|via| name(via) == "longpoll");
-            let Some(user) = seat.who.user.clone().filter(|_| polls) else {
-                continue;
-            };
-            if seat.who.session.is_none() {
+            if !polls || seat.who.session.is_none() {
                 continue;
             }
             for channel in self.reads(*number) {
-                let infos = if is_doomed { &mut perhaps } else { &mut shown };
-                let place = (channel.clone(), user.clone());
-                infos.entry(place).or_default().push(info.clone());
                 if !is_doomed {
                     self.lease(*number, &channel, "longpoll", until);
+                } else if let Some(person) = self.person(*number, &channel) {
+                    person.bring(&info);
                 }
             }
         }
-        for (place, infos) in shown {
-            self.infos(&place).map(|shown| *shown = infos);
-        }
-        for (place, infos) in perhaps {
-            self.infos(&place).map(|shown| shown.extend(infos));
-        }
-    }
-
-    /// What may be shown of a user in a channel.
-    fn infos(&mut self, (channel, user): &(String, String)) -> Option<&mut Vec<Value>> {
-        let person = self.rooms.get_mut(channel)?.get_mut(user)?;
-        Some(&mut person.infos)
     }
 
     /// The token of an attached client runs out soon.
@@ -341,7 +330,7 @@ impl Model {
         let (user, info) = (seat.who.user.clone()?, seat.info.clone());
         let room = self.rooms.entry(channel.to_owned()).or_default();
         let person = room.entry(user).or_default();
-        person.infos = vec![info];
+        person.bring(&info);
         Some(person)
     }
 

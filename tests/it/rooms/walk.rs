@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use everyway::attachments::Listed;
+use everyway::transport::Transport;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -236,7 +238,31 @@ impl Walk {
             );
         }
         self.caught_up(number).await;
+        if via.transport() == Via::LongPoll {
+            self.waits(number).await;
+        }
         self.settle().await;
+    }
+
+    /// Waits until the long poll of a client waits: its first request, which pins the cursor, promises less.
+    async fn waits(&self, number: usize) {
+        let Some(id) = self.members[number].who.public_id() else {
+            return;
+        };
+        let attachments = &self.gateway.inner.attachments;
+        let is_it = |listed: &Listed| {
+            listed.public_id == Some(id) && listed.transport == Transport::LongPoll
+        };
+        let is_there = || async {
+            let (mut found, mut from) = (false, Some(0));
+            while let Some(number) = from {
+                let (listed, next) = attachments.list(number, None);
+                found |= listed.iter().any(|(_, listed)| is_it(listed));
+                from = next;
+            }
+            found
+        };
+        until(&format!("the long poll of {number} to wait"), is_there).await;
     }
 
     async fn hang_up_somebody(&mut self) {

@@ -34,10 +34,7 @@ impl Bare {
 
     /// Sends frames in one piece with the request, before it is answered.
     pub async fn hasty(address: SocketAddr, target: &str, extensions: &str, frames: &[u8]) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        // One that takes little fills up early when it is not read.
-        socket.set_recv_buffer_size(16 * 1024).expect("a buffer");
-        let mut stream = socket.connect(address).await.expect("the gateway listens");
+        let mut stream = connect(address).await;
         let offer = match extensions {
             "" => String::new(),
             offer => format!("sec-websocket-extensions: {offer}\r\n"),
@@ -62,6 +59,18 @@ impl Bare {
             "the accept key of RFC 6455: {head}"
         );
         Self { stream, head }
+    }
+
+    /// Asks for something by plain HTTP, and reads nothing.
+    pub async fn get(address: SocketAddr, target: &str) -> Self {
+        let mut stream = connect(address).await;
+        let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.expect("the gateway reads");
+        Self {
+            stream,
+            head: String::new(),
+        }
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {
@@ -97,17 +106,29 @@ impl Bare {
     }
 }
 
+/// A connection that takes little, and fills up early when it is not read.
+async fn connect(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(16 * 1024).expect("a buffer");
+    socket.connect(address).await.expect("the gateway listens")
+}
+
 /// A frame as a client has to send it.
 pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
     let mut frame = vec![first];
     match payload.len() {
         length @ 0..126 => frame.push(0x80 | length as u8),
-        length => {
-            frame.push(0x80 | 126);
-            let length = u16::try_from(length).expect("a frame of a test is short");
-            frame.extend(length.to_be_bytes());
-        }
+        length => match u16::try_from(length) {
+            Ok(length) => {
+                frame.push(0x80 | 126);
+                frame.extend(length.to_be_bytes());
+            }
+            Err(_) => {
+                frame.push(0x80 | 127);
+                frame.extend((length as u64).to_be_bytes());
+            }
+        },
     }
     frame.extend(mask);
     frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));

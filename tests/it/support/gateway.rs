@@ -16,6 +16,8 @@ use super::within;
 /// A gateway that ends with its test.
 pub struct Gateway {
     pub address: SocketAddr,
+    /// Where it listens with TLS.
+    pub tls_addresses: Vec<SocketAddr>,
     /// The listener for administrators, if there is one.
     pub admin: Option<SocketAddr>,
     pub inner: Arc<everyway::gateway::Gateway>,
@@ -40,7 +42,8 @@ impl Gateway {
         let server = Server::bind(config).await.expect("a free port");
         let (stop, stopped) = oneshot::channel();
         let mut addresses = server.addresses();
-        addresses.extend(server.tls_addresses());
+        let tls_addresses: Vec<SocketAddr> = server.tls_addresses();
+        addresses.extend(&tls_addresses);
         let (address, inner) = (addresses[0], Arc::clone(server.gateway()));
         let admin = server.admin_addresses().first().copied();
         let tls = server.tls().cloned();
@@ -48,6 +51,7 @@ impl Gateway {
         let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
         Self {
             address,
+            tls_addresses,
             admin,
             inner,
             tls,

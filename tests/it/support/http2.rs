@@ -33,6 +33,8 @@ impl Http2 {
         let stream = TcpStream::connect(address)
             .await
             .expect("the gateway listens");
+        // As clients do: else the end of a long body waits for an acknowledgement each time the window closes.
+        stream.set_nodelay(true).expect("an option");
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .initial_stream_window_size(stream_window_bytes)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -50,7 +52,7 @@ impl Http2 {
 
     /// The same, for an answer that may take so long to begin.
     pub async fn open_within(&self, time: Duration, target: &str) -> ::http::Response<Incoming> {
-        self.send(time, "GET", target, Bytes::new()).await
+        self.send(time, "GET", target, &[], Bytes::new()).await
     }
 
     async fn send(
@@ -58,13 +60,16 @@ impl Http2 {
         time: Duration,
         method: &str,
         target: &str,
+        headers: &[(&str, &str)],
         body: Bytes,
     ) -> ::http::Response<Incoming> {
-        let request = ::http::Request::builder()
+        let mut request = ::http::Request::builder()
             .method(method)
-            .uri(format!("http://{}{target}", self.address))
-            .body(Full::new(body))
-            .expect("a request");
+            .uri(format!("http://{}{target}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body)).expect("a request");
         let answer = self.sender.clone().send_request(request);
         let answer = within_time(time, &format!("{method} {target} over HTTP/2"), answer).await;
         let answer = answer.expect("an answer");
@@ -74,7 +79,15 @@ impl Http2 {
 
     /// Sends a request and reads the whole answer.
     pub async fn request(&self, method: &str, target: &str, body: Bytes) -> Response {
-        http::read(target, self.send(SOON, method, target, body).await).await
+        http::read(target, self.send(SOON, method, target, &[], body).await).await
+    }
+
+    /// Publishes a body of some content type.
+    pub async fn publish(&self, channel: &str, kind: &str, body: Bytes) -> Response {
+        let target = format!("/v1/publish?channel={channel}");
+        let headers = [("content-type", kind)];
+        let answer = self.send(SOON, "POST", &target, &headers, body).await;
+        http::read(&target, answer).await
     }
 
     /// True once the gateway closed the connection.

@@ -15,6 +15,14 @@ pub fn curl() -> Option<Command> {
     Some(curl)
 }
 
+/// A script, named from `tests/clients`, that is run by Bash and runs `curl`.
+pub fn bash(script: &str) -> Option<Command> {
+    curl()?;
+    let mut command = have("Bash", runs("bash"))?;
+    command.arg(clients().join(script));
+    Some(command)
+}
+
 /// A script of `tests/clients`, run by Python with its packages.
 pub fn python(script: &str) -> Option<Command> {
     let python = tools().join("venv/bin/python");

@@ -2,11 +2,12 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -16,6 +17,7 @@ use super::SOON;
 pub struct Program {
     command: String,
     child: Child,
+    input: Option<ChildStdin>,
     lines: mpsc::UnboundedReceiver<String>,
     printed: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
@@ -23,12 +25,22 @@ pub struct Program {
 
 impl Program {
     /// Starts a program without input.
-    pub fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).kill_on_drop(true);
+    pub fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts a program that is typed to.
+    pub fn typing(command: Command) -> Self {
+        Self::start_with(command, Stdio::piped())
+    }
+
+    fn start_with(mut command: Command, input: Stdio) -> Self {
+        command.stdin(input).kill_on_drop(true);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let input = child.stdin.take();
         let printed = Arc::new(Mutex::new(String::new()));
         let (sender, lines) = mpsc::unbounded_channel();
         let stdout = child.stdout.take().expect("a pipe");
@@ -40,16 +52,39 @@ impl Program {
         Self {
             command: format!("{:?}", command.as_std()),
             child,
+            input,
             lines,
             printed,
             readers,
         }
     }
 
+    /// Types a line.
+    pub async fn say(&mut self, line: &str) {
+        let line = format!("{line}\n");
+        let input = self.input.as_mut().expect("a program that is typed to");
+        let written = super::within("a program that reads", input.write_all(line.as_bytes())).await;
+        if let Err(error) = written {
+            self.fail(&format!("does not read: {error}"));
+        }
+    }
+
+    /// Ends its input, and waits for its good end.
+    pub async fn leave(mut self) -> String {
+        drop(self.input.take());
+        self.text().await
+    }
+
     /// All that it printed so far, once `wanted` is part of it.
     pub async fn printed_with(&self, wanted: &str) -> String {
-        let is_there = async || self.printed.lock().contains(wanted);
-        super::until(wanted, is_there).await;
+        let waited = async {
+            while !self.printed.lock().contains(wanted) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(SOON, waited).await.is_err() {
+            self.fail(&format!("hung for {SOON:?} without {wanted:?}"));
+        }
         self.printed.lock().clone()
     }
 

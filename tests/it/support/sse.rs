@@ -22,7 +22,10 @@ pub struct Stream {
     pub status: u16,
     pub headers: ::http::HeaderMap,
     body: Incoming,
-    text: String,
+    /// What came in and is no whole event yet. A chunk may end within a character.
+    bytes: Vec<u8>,
+    /// How far the end of an event was looked for in it.
+    looked_at: usize,
     /// The last `retry:`.
     pub retry_ms: Option<u64>,
 }
@@ -39,7 +42,8 @@ impl Stream {
             status: parts.status.as_u16(),
             headers: parts.headers,
             body,
-            text: String::new(),
+            bytes: Vec::new(),
+            looked_at: 0,
             retry_ms: None,
         }
     }
@@ -47,18 +51,29 @@ impl Stream {
     /// The next event; nothing at the end of the stream.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            while let Some((block, rest)) = self.text.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
-                self.text = rest;
+            while let Some(block) = self.take_block() {
                 if let Some(event) = self.parse(&block) {
                     return Some(event);
                 }
             }
             let frame = within("an event", self.body.frame()).await?.ok()?;
             let bytes = frame.into_data().expect("no trailers");
-            self.text
-                .push_str(std::str::from_utf8(&bytes).expect("chunks that end between characters"));
+            self.bytes.extend_from_slice(&bytes);
         }
+    }
+
+    /// The next event, and the empty line after it no more.
+    fn take_block(&mut self) -> Option<String> {
+        let unseen = &self.bytes[self.looked_at..];
+        let Some(found) = unseen.windows(2).position(|end| end == b"\n\n") else {
+            self.looked_at = self.bytes.len().saturating_sub(1);
+            return None;
+        };
+        let rest = self.bytes.split_off(self.looked_at + found + 2);
+        let mut block = std::mem::replace(&mut self.bytes, rest);
+        block.truncate(block.len() - 2);
+        self.looked_at = 0;
+        Some(String::from_utf8(block).expect("an event in UTF-8"))
     }
 
     /// The next event that is not a ping.

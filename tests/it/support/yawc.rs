@@ -8,6 +8,9 @@ use yawc::{Frame, HttpVersion, HttpWebSocket, OpCode, Options, WebSocket};
 
 use super::within;
 
+/// The largest message that is taken.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// A client's WebSocket.
 pub struct Yawc {
     stream: HttpWebSocket,
@@ -26,6 +29,7 @@ impl Yawc {
         } else {
             Options::default().without_compression()
         };
+        let options = options.with_limits(BYTES_MAX, 2 * BYTES_MAX);
         let opening = WebSocket::connect(url.parse().expect("a URL"))
             .with_options(options)
             .http_version(version);

@@ -88,13 +88,27 @@ fn verdict_row(verdict: &Verdict) -> Markup {
     html! {
         tr {
             th scope="row" { (verdict.case.name) small { (verdict.case.about) } }
-            td class={ "pick " (class) } { (reasons::pick(verdict)) }
+            td class={ "pick " (class) } { (pick(verdict)) }
             @if let Some(decided) = reasons::decided(verdict) {
                 td class=[has_second(verdict).then_some("second")] { (reasons::lead(verdict)) }
                 td { (decided) }
             } @else {
                 td colspan="2" { (reasons::lead(verdict)) }
             }
+        }
+    }
+}
+
+/// What to take, each transport in its colour.
+fn pick(verdict: &Verdict) -> Markup {
+    let taken = verdict.taken();
+    html! {
+        @if taken.is_empty() { (reasons::pick(verdict)) }
+        @for (index, choice) in taken.iter().enumerate() {
+            @if index > 0 {
+                span class="between" { @if index + 1 == taken.len() { " or " } @else { ", " } }
+            }
+            span class={ "pick " (plot::class(choice.transport)) } { (text::choice(choice)) }
         }
     }
 }

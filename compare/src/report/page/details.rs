@@ -59,7 +59,7 @@ fn row(cell: &CellResult, columns: &[Metric]) -> Markup {
             }
             td {
                 (text::count(cell.deliveries.delivered))
-                small { "of " (text::count(cell.deliveries.expected)) ", " (notes::counted(cell.repeats, "repeat")) @if let Some(amiss) = notes::amiss(cell) { ", " (amiss) } }
+                small { "of " (text::count(cell.deliveries.expected)) ", " (notes::counted(cell.repeats, "repeat")) " of " (text::seconds(cell.measure_s)) @if let Some(amiss) = notes::amiss(cell) { ", " (amiss) } }
             }
         }
     }

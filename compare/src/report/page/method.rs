@@ -23,7 +23,9 @@ pub fn method(results: &Results) -> Markup {
             dl {
                 @for case in &CASES {
                     dt { (case.name) }
-                    dd { "Cells: " (case.setting.in_words()) ". " (case.rule()) }
+                    dd {
+                        "Cells: " (case.setting.in_words()) "; best " (case.setting.best_in_words()) ". " (case.rule())
+                    }
                 }
             }
         }

@@ -40,7 +40,9 @@ pub fn plot(results: &Results, metric: Metric, varied: Varied) -> Option<Plot> {
     let (condition, lines) = widest(results, metric, varied)?;
     let all = || lines.iter().flat_map(|line| &line.points);
     let x = Axis::log(all().map(|(value, _)| *value), LEFT, RIGHT - 8.0);
-    let y = Axis::log(all().map(|(_, figure)| figure.median), BOTTOM, TOP);
+    // The spread has a place, too.
+    let figures = all().flat_map(|(_, figure)| [figure.min, figure.median, figure.max]);
+    let y = Axis::log(figures, BOTTOM, TOP);
     let ends: Vec<(f64, f64)> = lines
         .iter()
         .filter_map(|line| line.points.last())
@@ -215,7 +217,11 @@ fn description(metric: Metric, varied: Varied, lines: &[Line]) -> String {
     text
 }
 
+/// As a title begins. A percentile keeps its small letter.
 fn capitalised(text: &str) -> String {
+    if text.starts_with("p9") || text.starts_with("p5") {
+        return text.to_owned();
+    }
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| {
         first.to_uppercase().chain(letters).collect()

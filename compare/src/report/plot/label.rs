@@ -88,11 +88,17 @@ impl Area {
     }
 }
 
+/// How far a text moves on where there is no room, about its height.
+const STEP: f64 = 14.0;
+/// How often it does. The lines of other points may be long.
+const STEPS_MAX: u8 = 10;
+
 /// Where a text goes that names a point: to the right of it, else to another side, and further away each time, where it
 /// covers nothing of `taken` and stays within `room`. Absent if there is no such place.
 pub fn beside(text: &str, x: f64, y: f64, taken: &[Area], room: &Area) -> Option<(f64, f64)> {
     let wide = width(text);
-    let places = [0.0, 14.0, 28.0, 42.0, 56.0].into_iter().flat_map(|away| {
+    let places = (0..=STEPS_MAX).flat_map(|step| {
+        let away = f64::from(step) * STEP;
         [
             (x + 10.0, y + 4.0 - away),
             (x + 10.0, y + 4.0 + away),
@@ -134,5 +140,24 @@ mod tests {
         let place = beside("SSE", 50.0, 50.0, &[right], &room);
         assert!(place.is_some_and(|(x, y)| !Area::of_text("SSE", x, y).meets(&right)));
         assert_eq!(beside("SSE", 50.0, 50.0, &[room], &room), None);
+    }
+
+    #[test]
+    fn a_label_goes_above_a_long_line_beside_its_mark() {
+        let room = Area {
+            left: 0.0,
+            top: 0.0,
+            right: 300.0,
+            bottom: 200.0,
+        };
+        // Too near to the left end for the name, and the line leaves no room to the right.
+        let line = Area {
+            left: 58.0,
+            top: 80.0,
+            right: 61.0,
+            bottom: 200.0,
+        };
+        let place = beside("WebSocket", 40.0, 190.0, &[line], &room);
+        assert!(place.is_some_and(|(_, y)| y < 80.0), "{place:?}");
     }
 }

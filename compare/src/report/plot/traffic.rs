@@ -148,7 +148,10 @@ fn names(placed: &[Point], reference: Protocol, room: &Area) -> Markup {
             true => (text::choice(&Choice::of(cell)), "name"),
             false => (text::protocol_short(cell.protocol).to_owned(), "name minor"),
         };
-        if let Some((x, y)) = beside(&name, point.x, point.y, &taken, room) {
+        let free = beside(&name, point.x, point.y, &taken, room);
+        // Better over something than not at all: the others are named by their protocol, and can be found without.
+        let any = || beside(&name, point.x, point.y, &[], room).filter(|_| class == "name");
+        if let Some((x, y)) = free.or_else(any) {
             let area = Area::of_text(&name, x, y);
             let end = area.nearest(point.x, point.y);
             names.push((cell.transport, class, name, (x, y), (point.x, point.y), end));

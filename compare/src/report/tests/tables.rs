@@ -39,11 +39,11 @@ fn the_terminal_shows_figures_then_verdicts_then_doubts() {
      game            WebSocket                       the others are out: clients must send over it and
                                                      cannot (SSE, long poll, short poll (1 s))
      trading         cannot say                      nothing was measured with 50 messages/s or more,
-                                                     on loopback
+                                                     evenly, on loopback
      live stream     cannot say                      nothing was measured with 0.5 messages/s or more,
-                                                     100 subscribers or more, on loopback
+                                                     evenly, 100 subscribers or more, on loopback
      mobile          cannot say                      nothing was measured with 0.1 to 20 messages/s,
-                                                     over a delayed network
+                                                     evenly, over a delayed network
     ────────────────────────────────────────────────────────────────────────────────────────────────────
     The run was interrupted, or is not over: this is a part of it, 8 cells.
     invalid: long poll, HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback: the load used 97 % of its core
@@ -72,9 +72,9 @@ fn the_markdown_has_the_tables() {
     | notifications | WebSocket | SSE at 3.76 × the cost | idle bytes per hour 1.20 kB against 9.80 kB; server memory per client 3.00 KiB against 9.00 KiB |
     | dashboard | WebSocket or short poll (1 s) | short poll (1 s) at 1.05 × the cost, which is level | bytes per message 130 B against 182 B; server CPU per message 5.00 µs against 4.00 µs |
     | game | WebSocket | the others are out: clients must send over it and cannot (SSE, long poll, short poll (1 s)) | p99 latency 120 µs, bytes per message 130 B, server CPU per message 5.00 µs |
-    | trading | cannot say | nothing was measured with 50 messages/s or more, on loopback |  |
-    | live stream | cannot say | nothing was measured with 0.5 messages/s or more, 100 subscribers or more, on loopback |  |
-    | mobile | cannot say | nothing was measured with 0.1 to 20 messages/s, over a delayed network |  |
+    | trading | cannot say | nothing was measured with 50 messages/s or more, evenly, on loopback |  |
+    | live stream | cannot say | nothing was measured with 0.5 messages/s or more, evenly, 100 subscribers or more, on loopback |  |
+    | mobile | cannot say | nothing was measured with 0.1 to 20 messages/s, evenly, over a delayed network |  |
     | transport | latency | traffic | server load | client complexity |
     | WebSocket | low → low: p50 latency 60.0 µs, p99 latency 120 µs | low → low: bytes per message 130 B, idle bytes per hour 1.20 kB | medium → low: server CPU per message 5.00 µs, server memory per client 3.00 KiB | high → low: requests per message 0.0020, connections per message 0.0020 |
     | SSE | low → low: p50 latency 70.0 µs, p99 latency 140 µs | low → low: bytes per message 151 B, idle bytes per hour 9.80 kB | medium → low: server CPU per message 6.00 µs, server memory per client 9.00 KiB | low → low: requests per message 0.0020, connections per message 0.0020 |

@@ -2,6 +2,7 @@
 //! order; and the processes that they load.
 
 pub mod cpu;
+pub mod link;
 mod members;
 pub mod numbered;
 pub mod place;
@@ -11,15 +12,27 @@ mod reader;
 pub mod wire;
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use members::{Crowd, PATIENCE};
-pub use publisher::Publisher;
+pub use publisher::{Publisher, command};
 pub use reader::{Reader, Role};
 
 /// How a subscriber is reached.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    ValueEnum,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -57,6 +70,8 @@ pub enum Dialect {
     Plain,
     /// Packets of Engine.IO 4 with packets of Socket.IO 5 in them, such as `42["message",…]`.
     SocketIo,
+    /// No form at all: so many bytes, at least one, are a message. Nobody publishes in it.
+    Raw(usize),
 }
 
 /// What a subscriber speaks.
@@ -72,6 +87,7 @@ impl Wire {
     /// The first thing that a subscriber of `channel` says.
     pub fn hello(self, channel: &str) -> Vec<u8> {
         let request = match (self.dialect, self.kind) {
+            (Dialect::Raw(_), _) => String::new(),
             (Dialect::Everyway, Kind::WebSocket) => {
                 wire::upgrade(&format!("/v1/ws?channel={channel}"))
             }

@@ -1,7 +1,10 @@
 //! What servers sent, as it was recorded; only payloads were put in the place of others.
 
 use super::*;
-use crate::crowd::numbered::payload;
+
+fn payload(number: u64) -> String {
+    numbered::payload(number, 128)
+}
 
 fn reader(dialect: Dialect, kind: Kind) -> Reader {
     Reader::new(Wire { dialect, kind }, Role::Subscriber, "b")
@@ -224,6 +227,12 @@ fn ws_and_websockets() {
     let reader = read(Dialect::Plain, Kind::WebSocket, &bytes).unwrap();
     assert_eq!((reader.messages, reader.others), (1, 1));
     assert_eq!(reader.say, wire::pong(&[1, 2, 3, 4]));
+}
+
+#[test]
+fn messages_without_a_form_are_counted_by_their_bytes() {
+    let reader = read(Dialect::Raw(3), Kind::WebSocket, b"abcabcab").unwrap();
+    assert_eq!((reader.messages, reader.others), (2, 0));
 }
 
 #[test]

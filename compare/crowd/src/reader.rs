@@ -51,6 +51,8 @@ enum Body {
     Plain,
     /// Frames.
     Frames,
+    /// Messages of so many bytes.
+    Raw(usize),
 }
 
 impl Reader {
@@ -60,7 +62,10 @@ impl Reader {
             wire,
             role,
             channel: channel.to_owned(),
-            body: Body::Head,
+            body: match wire.dialect {
+                Dialect::Raw(bytes) => Body::Raw(bytes.max(1)),
+                _ => Body::Head,
+            },
             offset: None,
             sid: None,
             rest: Vec::new(),
@@ -112,6 +117,11 @@ impl Reader {
                 Ok(Some(bytes.len()))
             }
             Body::Frames => self.read_frame(bytes),
+            Body::Raw(message_bytes) => {
+                let messages = bytes.len() / message_bytes;
+                self.messages += messages as u64;
+                Ok((messages > 0).then_some(messages * message_bytes))
+            }
         }
     }
 
@@ -158,6 +168,7 @@ impl Reader {
                 Ok(())
             }
             (Dialect::Nchan | Dialect::Plain, _) => self.note_payload(text),
+            (Dialect::Raw(_), _) => bail!("nothing has a form in this dialect"),
         }
     }
 
@@ -195,7 +206,7 @@ impl Reader {
             Dialect::Everyway => self.note_page(body)?,
             Dialect::SocketIo => self.note_packets(body)?,
             Dialect::Nchan => self.note_nchan_answer(head, body)?,
-            Dialect::Plain => bail!("nobody polls in this dialect"),
+            Dialect::Plain | Dialect::Raw(_) => bail!("nobody polls in this dialect"),
         }
         Ok(Some(end))
     }

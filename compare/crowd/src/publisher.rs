@@ -8,65 +8,83 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Dialect, Kind, PATIENCE, Reader, Role, SOCKET_IO, Wire, numbered, wire};
 
-/// A client that publishes to one channel. The messages are numbered, from 0.
+/// A client that publishes to one channel or several. The messages of each are numbered, from 0.
 #[derive(Debug)]
 pub struct Publisher {
     socket: TcpStream,
     dialect: Dialect,
-    channel: String,
+    channels: Vec<String>,
+    payload_bytes: usize,
     reader: Reader,
     buffer: Vec<u8>,
     published: u64,
 }
 
 impl Publisher {
-    /// Connects, and waits until it may publish.
-    pub fn connect(address: SocketAddr, dialect: Dialect, channel: &str) -> Result<Self> {
+    /// Connects, and waits until it may publish payloads of so many bytes. Only Everyway takes several channels over one
+    /// connection.
+    pub fn connect(
+        address: SocketAddr,
+        dialect: Dialect,
+        channels: Vec<String>,
+        payload_bytes: usize,
+    ) -> Result<Self> {
+        let [channel, others @ ..] = &channels[..] else {
+            bail!("a publisher needs a channel");
+        };
+        let is_possible = others.is_empty() || dialect == Dialect::Everyway;
+        ensure!(is_possible, "one channel for each publisher");
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
         let wire = Wire {
             dialect,
             kind: Kind::WebSocket,
         };
+        let hello = wire::upgrade(&path(dialect, channel)?);
         let mut publisher = Self {
             socket,
             dialect,
-            channel: channel.to_owned(),
+            payload_bytes,
             reader: Reader::new(wire, Role::Publisher, channel),
             buffer: vec![0; 64 * 1024],
             published: 0,
+            channels,
         };
-        let hello = wire::upgrade(&path(dialect, channel));
         publisher.socket.write_all(hello.as_bytes())?;
         publisher.socket.set_nonblocking(true)?;
-        publisher.wait_until_ready()?;
+        publisher.hear(1)?;
         Ok(publisher)
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
+    /// Waits until all that it published was answered, where the server answers each.
+    pub fn wait_for_answers(&mut self) -> Result<()> {
+        self.hear(1 + self.published * self.channels.len() as u64)
+    }
+
+    /// Reads until so many answers came, the welcome included.
+    fn hear(&mut self, answers: u64) -> Result<()> {
         let start = Instant::now();
-        while self.reader.others == 0 {
-            ensure!(start.elapsed() < PATIENCE, "nobody welcomes the publisher");
+        while self.reader.others < answers {
+            ensure!(start.elapsed() < PATIENCE, "nobody answers the publisher");
             self.serve()?;
             std::thread::yield_now();
         }
         Ok(())
     }
 
-    /// How many messages it published.
+    /// How many messages it published to each channel.
     pub fn published(&self) -> u64 {
         self.published
     }
 
-    /// Publishes the next messages in one write.
+    /// Publishes the next messages of each channel in one write.
     pub fn publish(&mut self, messages: u64) -> Result<()> {
         let mut commands = Vec::new();
         for number in self.published..self.published + messages {
-            commands.extend(command(
-                self.dialect,
-                &self.channel,
-                &numbered::payload(number),
-            ));
+            let payload = numbered::payload(number, self.payload_bytes);
+            for channel in &self.channels {
+                commands.extend(command(self.dialect, channel, &payload));
+            }
         }
         self.published += messages;
         let mut left = &commands[..];
@@ -105,22 +123,24 @@ impl Publisher {
     }
 }
 
-fn path(dialect: Dialect, channel: &str) -> String {
-    match dialect {
+/// Where a publisher connects to. An error in a dialect in which nobody publishes.
+fn path(dialect: Dialect, channel: &str) -> Result<String> {
+    Ok(match dialect {
         Dialect::Everyway => "/v1/ws".to_owned(),
         Dialect::Nchan => format!("/publish?channel={channel}"),
         Dialect::Plain => "/publish".to_owned(),
         Dialect::SocketIo => format!("{SOCKET_IO}websocket"),
-    }
+        Dialect::Raw(_) => bail!("nobody publishes in this dialect"),
+    })
 }
 
 /// What publishes one payload.
-fn command(dialect: Dialect, channel: &str, payload: &str) -> Vec<u8> {
+pub fn command(dialect: Dialect, channel: &str, payload: &str) -> Vec<u8> {
     wire::masked_text(&match dialect {
         Dialect::Everyway => {
             format!(r#"{{"action":"publish","channel":"{channel}","data":{payload}}}"#)
         }
-        Dialect::Nchan | Dialect::Plain => payload.to_owned(),
+        Dialect::Nchan | Dialect::Plain | Dialect::Raw(_) => payload.to_owned(),
         Dialect::SocketIo => format!(r#"42["publish","{channel}",{payload}]"#),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -35,13 +36,16 @@ pub fn free_port() -> Result<u16> {
 
 impl Process {
     /// Starts a server on its core, and waits until it listens on `port`. What it says goes to the file `log`.
-    pub fn start(place: &Place, mut command: Command, port: u16, log: PathBuf) -> Result<Self> {
+    pub fn start(place: &Place, command: Command, port: u16, log: PathBuf) -> Result<Self> {
         let output = File::create(&log)?;
+        let program = command.get_program().display().to_string();
+        let mut command = ends_with_us(command);
         command
+            // Ctrl-C in a terminal goes to a whole group: the server is needed until what was done is reported.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
-        let program = command.get_program().display().to_string();
         let child = place
             .with_servers(|| command.spawn())?
             .with_context(|| format!("cannot start {program}"))?;
@@ -92,6 +96,26 @@ impl Process {
         self.tree()?.into_iter().map(resident).sum()
     }
 
+    /// The resident memory once it has not changed for a while. `meanwhile` is done again and again, so that connections
+    /// can answer pings.
+    pub fn resident_settled(&self, mut meanwhile: impl FnMut() -> Result<()>) -> Result<u64> {
+        const QUIET: Duration = Duration::from_millis(1500);
+        const AT_MOST: Duration = Duration::from_secs(8);
+        const STEP: Duration = Duration::from_millis(100);
+        const CHANGE_BYTES_MIN: u64 = 64 * 1024;
+        let (start, mut since) = (Instant::now(), Instant::now());
+        let mut resident = self.resident()?;
+        while since.elapsed() < QUIET && start.elapsed() < AT_MOST {
+            sleep(STEP);
+            meanwhile()?;
+            let now = self.resident()?;
+            if now.abs_diff(resident) > CHANGE_BYTES_MIN {
+                (resident, since) = (now, Instant::now());
+            }
+        }
+        self.resident()
+    }
+
     /// It and its descendants.
     fn tree(&self) -> Result<Vec<u32>> {
         let mut parents = Vec::new();
@@ -134,6 +158,26 @@ impl Drop for Process {
             );
         }
     }
+}
+
+/// Lets the system end a server when this process ends, however that comes. Without `setpriv`, a server outlives us if we
+/// are killed.
+fn ends_with_us(command: Command) -> Command {
+    let has_setpriv = Command::new("setpriv").arg("--version").output().is_ok();
+    if !has_setpriv {
+        return command;
+    }
+    let mut bound = Command::new("setpriv");
+    bound
+        .args(["--pdeathsig", "TERM"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            bound.env(name, value);
+        }
+    }
+    bound
 }
 
 /// A process that ended needs no signal.

@@ -1,69 +1,68 @@
-//! The load: thousands of subscribers on one thread.
+//! Many subscribers on one thread.
 
 use std::io::{ErrorKind, Read, Write};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use mio::{Events, Poll, Token};
 
-use crate::link::{Link, Way};
-use crate::wire::{Kind, Reader};
+use super::link::{Link, Way};
+use super::{Dialect, Kind, Reader, Role, Wire};
 
 /// If nothing comes for this long, something is wrong.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How many connect before their answers are waited for, so that none is dropped from the server's backlog.
 const AT_ONCE: usize = 100;
 
 /// Many subscribers.
+#[derive(Debug)]
 pub struct Crowd {
     poll: Poll,
     events: Events,
     members: Vec<Member>,
     buffer: Vec<u8>,
-    /// The bytes that came in.
+    /// The bytes that came in, without TLS.
     pub bytes: u64,
 }
 
+#[derive(Debug)]
 struct Member {
     link: Link,
     reader: Reader,
 }
 
 impl Crowd {
-    /// Nobody yet.
-    pub fn new() -> Result<Self> {
-        Ok(Self {
-            poll: Poll::new()?,
-            events: Events::with_capacity(1024),
-            members: Vec::new(),
-            buffer: vec![0; 256 * 1024],
-            bytes: 0,
-        })
-    }
-
-    /// Connects `count` subscribers, each to the channel that `channel` names, and waits until all were welcomed.
+    /// Connects `count` subscribers, each to the channel that `channel` names for its index, and waits until all were
+    /// welcomed, where the server says so.
     pub fn connect(
         way: impl Into<Way>,
-        kind: Kind,
+        wire: Wire,
         count: usize,
         channel: impl Fn(usize) -> String,
     ) -> Result<Self> {
         let way = way.into();
-        let mut crowd = Self::new()?;
+        let mut crowd = Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(1024),
+            members: Vec::with_capacity(count),
+            buffer: vec![0; 256 * 1024],
+            bytes: 0,
+        };
         for index in 0..count {
-            crowd.join(&way, kind, &channel(index))?;
+            crowd.join(&way, wire, &channel(index))?;
             let is_last = index + 1 == count;
-            if (is_last || index % AT_ONCE == AT_ONCE - 1) && !matches!(kind, Kind::Raw(_)) {
+            if (is_last || index % AT_ONCE == AT_ONCE - 1) && is_welcomed(wire) {
                 crowd.wait_until(|reader| reader.others > 0)?;
             }
         }
         Ok(crowd)
     }
 
-    fn join(&mut self, way: &Way, kind: Kind, channel: &str) -> Result<()> {
-        let mut link = Link::open(way, kind.hello(channel).as_bytes())?;
+    fn join(&mut self, way: &Way, wire: Wire, channel: &str) -> Result<()> {
+        let mut link = Link::open(way, &wire.hello(channel))?;
         link.register(self.poll.registry(), Token(self.members.len()))?;
-        let reader = Reader::new(kind, channel);
+        let reader = Reader::new(wire, Role::Subscriber, channel);
         self.members.push(Member { link, reader });
         Ok(())
     }
@@ -71,6 +70,17 @@ impl Crowd {
     /// How many they are.
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// True if nobody ever joined.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// How many messages the first of them received; the others as many, after [`Crowd::wait_for`].
+    pub fn received(&self) -> u64 {
+        let first = self.members.first();
+        first.map_or(0, |first| first.reader.messages)
     }
 
     /// Sends something as one of them.
@@ -81,25 +91,23 @@ impl Crowd {
                 Ok(written) => left = &left[written..],
                 // Not the loop of a measurement: only large messages wait here, for the server to read on.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error).context("a subscriber's socket"),
             }
         }
         Ok(())
     }
 
-    /// How many messages the first of them received; the others as many, after [`Crowd::wait_for`].
-    pub fn received(&self) -> u64 {
-        self.members
-            .first()
-            .map_or(0, |first| first.reader.messages)
-    }
-
-    /// Takes in what is there, without waiting.
-    pub fn serve(&mut self) -> Result<()> {
-        self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
+    /// Takes in what is there, or waits for it as long as `timeout`; pings are answered and polls repeated.
+    /// `arrived` is told the numbers of the messages that one subscriber received at once.
+    pub fn serve(&mut self, timeout: Duration, mut arrived: impl FnMut(Range<u64>)) -> Result<()> {
+        self.poll.poll(&mut self.events, Some(timeout))?;
         for event in &self.events {
             let member = &mut self.members[event.token().0];
+            let before = member.reader.messages;
             self.bytes += member.receive(&mut self.buffer)?;
+            if member.reader.messages > before {
+                arrived(before..member.reader.messages);
+            }
         }
         Ok(())
     }
@@ -119,7 +127,9 @@ impl Crowd {
         while waiting > 0 {
             self.poll.poll(&mut self.events, Some(PATIENCE))?;
             if self.events.is_empty() {
-                bail!("{waiting} of {} wait in vain", self.members.len());
+                let seconds = PATIENCE.as_secs();
+                let all = self.members.len();
+                bail!("{waiting} of {all} subscribers waited {seconds} s in vain");
             }
             for event in &self.events {
                 let member = &mut self.members[event.token().0];
@@ -134,6 +144,15 @@ impl Crowd {
     }
 }
 
+/// Whether subscribers hear something once they are subscribed. Polls of Nchan do not.
+fn is_welcomed(wire: Wire) -> bool {
+    match wire.dialect {
+        Dialect::Raw(_) => false,
+        Dialect::Nchan => wire.kind != Kind::Longpoll,
+        Dialect::Everyway | Dialect::Plain | Dialect::SocketIo => true,
+    }
+}
+
 impl Member {
     /// Takes in what is there, says what it asks for, and returns how many bytes came.
     fn receive(&mut self, buffer: &mut [u8]) -> Result<u64> {
@@ -144,18 +163,25 @@ impl Member {
                 Ok(count) => {
                     bytes += count as u64;
                     self.reader.take(&buffer[..count])?;
-                    if let Some(say) = self.reader.say.take() {
-                        let written = self.link.write(say.as_bytes());
-                        ensure!(written.context("a poll")? == say.len(), "a poll was cut");
-                    }
+                    self.say()?;
                     // What comes after a short read is a new event.
                     if count < buffer.len() && self.link.is_read_empty_by_a_short_read() {
                         return Ok(bytes);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(bytes),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error).context("a subscriber's socket"),
             }
         }
+    }
+
+    fn say(&mut self) -> Result<()> {
+        let say = &mut self.reader.say;
+        if !say.is_empty() {
+            let written = self.link.write(say).context("what a subscriber says")?;
+            ensure!(written == say.len(), "what a subscriber says was cut");
+            say.clear();
+        }
+        Ok(())
     }
 }

@@ -18,7 +18,9 @@ use rustls_pki_types::{CertificateDer, ServerName};
 /// Where to connect to, and how.
 #[derive(Debug, Clone)]
 pub enum Way {
+    /// Over TCP.
     Plain(SocketAddr),
+    /// Over TLS, as a client that is configured so.
     Encrypted(SocketAddr, Arc<ClientConfig>),
 }
 
@@ -28,7 +30,8 @@ impl From<SocketAddr> for Way {
     }
 }
 
-/// A client that trusts an authority, and makes a whole handshake for each connection.
+/// A client that trusts an authority, and makes a whole handshake for each connection. An error if the file has no
+/// certificate.
 pub fn client(ca: &Path) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca)?)?;
