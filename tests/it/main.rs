@@ -30,6 +30,7 @@ mod presence;
 mod publishing;
 mod purge;
 mod refusals;
+mod rooms;
 mod snapshot;
 mod support;
 mod tls;

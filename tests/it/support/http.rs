@@ -1,6 +1,7 @@
 //! HTTP as a client speaks it, and raw bytes for what no client would say.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -9,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::within;
+use super::{SOON, within, within_time};
 
 /// An answer that was read whole.
 #[derive(Debug)]
@@ -52,6 +53,18 @@ pub async fn open(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> http::Response<Incoming> {
+    open_within(SOON, address, method, target, headers, body).await
+}
+
+/// The same, for an answer that may take so long to begin.
+pub async fn open_within(
+    time: Duration,
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> http::Response<Incoming> {
     let stream = TcpStream::connect(address)
         .await
         .expect("the gateway listens");
@@ -72,9 +85,9 @@ pub async fn open(
     let request = request
         .body(Full::new(Bytes::copy_from_slice(body)))
         .expect("a request");
-    within(&format!("{method} {target}"), sender.send_request(request))
-        .await
-        .expect("an answer")
+    let what = format!("{method} {target}");
+    let answer = within_time(time, &what, sender.send_request(request)).await;
+    answer.expect("an answer")
 }
 
 /// A connection from one of this machine's addresses, such as 127.0.0.2.

@@ -1,6 +1,7 @@
 //! HTTP/2 with prior knowledge, as a client speaks it: many requests over one connection.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -9,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
 use super::http::{self, Response};
-use super::within;
+use super::{SOON, within_time};
 
 /// Room for the largest page, so that no answer waits for the client.
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
@@ -46,11 +47,17 @@ impl Http2 {
 
     /// Gets a target and returns the answer with its body still to come.
     pub async fn open(&self, target: &str) -> ::http::Response<Incoming> {
-        self.send("GET", target, &[], Bytes::new()).await
+        self.open_within(SOON, target).await
+    }
+
+    /// The same, for an answer that may take so long to begin.
+    pub async fn open_within(&self, time: Duration, target: &str) -> ::http::Response<Incoming> {
+        self.send(time, "GET", target, &[], Bytes::new()).await
     }
 
     async fn send(
         &self,
+        time: Duration,
         method: &str,
         target: &str,
         headers: &[(&str, &str)],
@@ -64,7 +71,7 @@ impl Http2 {
         }
         let request = request.body(Full::new(body)).expect("a request");
         let answer = self.sender.clone().send_request(request);
-        let answer = within(&format!("{method} {target} over HTTP/2"), answer).await;
+        let answer = within_time(time, &format!("{method} {target} over HTTP/2"), answer).await;
         let answer = answer.expect("an answer");
         assert_eq!(answer.version(), ::http::Version::HTTP_2);
         answer
@@ -72,14 +79,15 @@ impl Http2 {
 
     /// Sends a request and reads the whole answer.
     pub async fn request(&self, method: &str, target: &str, body: Bytes) -> Response {
-        http::read(target, self.send(method, target, &[], body).await).await
+        http::read(target, self.send(SOON, method, target, &[], body).await).await
     }
 
     /// Publishes a body of some content type.
     pub async fn publish(&self, channel: &str, kind: &str, body: Bytes) -> Response {
         let target = format!("/v1/publish?channel={channel}");
         let headers = [("content-type", kind)];
-        http::read(&target, self.send("POST", &target, &headers, body).await).await
+        let answer = self.send(SOON, "POST", &target, &headers, body).await;
+        http::read(&target, answer).await
     }
 
     /// True once the gateway closed the connection.

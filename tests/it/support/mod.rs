@@ -26,9 +26,14 @@ pub const SOON: Duration = Duration::from_secs(20);
 
 /// Waits for something that should happen soon, and says what did not.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(SOON, future).await {
+    within_time(SOON, what, future).await
+}
+
+/// Waits for something that may take so long, and says what did not come.
+pub async fn within_time<T>(time: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(time, future).await {
         Ok(value) => value,
-        Err(_) => panic!("hung for {SOON:?}: {what}"),
+        Err(_) => panic!("hung for {time:?}: {what}"),
     }
 }
 

@@ -138,6 +138,16 @@ impl Ws {
         }
     }
 
+    /// Begins to close with 1000, at a gateway that may have closed already. What comes until its close frame can be read.
+    pub async fn begin_close(&mut self) {
+        let frame = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
+        let sending = self.stream.send(Message::Close(Some(frame)));
+        drop(within("the WebSocket to take a close frame", sending).await);
+    }
+
     /// Closes, and reads the gateway's own close frame, which has to come (RFC 6455, section 5.5.1).
     pub async fn close(mut self) {
         let frame = CloseFrame {

@@ -46,6 +46,13 @@ impl Yawc {
             .expect("an open WebSocket");
     }
 
+    /// Sends to a gateway that may have closed already.
+    pub async fn send_or_not(&mut self, command: Value) {
+        let frame = Frame::text(command.to_string());
+        let sending = self.stream.send(frame);
+        drop(within("the WebSocket to take a message", sending).await);
+    }
+
     /// The next object.
     pub async fn json(&mut self) -> Value {
         match self.next_json().await {
