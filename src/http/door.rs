@@ -227,7 +227,6 @@ mod tests {
             "user@localhost",
             "::1",
             "localhost:80:80",
-            "localhost:8x",
             "localhostx",
             "127.0.0.1x:80",
         ] {
