@@ -5,9 +5,10 @@ use std::io;
 use tokio::runtime::{Builder, Runtime};
 
 /// How many tasks a worker runs, at most, between two looks at what came from outside; one that has nothing to run looks at
-/// once. A message to a crowd wakes a task for each of it, and the first of them who poll ask for the next message while
-/// the last ones wait for this one. With the runtime's own 61 every second turn went to those who ask.
-const TASKS_BETWEEN_LOOKS: u32 = 1024;
+/// once, and the herald of a crowd gives way to a look by itself. A message wakes a task for each who waits, and the first of
+/// them who poll ask for the next message while the last ones wait for this one. With the runtime's own 61 every second turn
+/// went to those who ask. What is found late waits no longer for it: it comes after all that can run already.
+const TASKS_BETWEEN_LOOKS: u32 = 65_536;
 
 /// A runtime with a worker for each core that the process may use.
 ///
