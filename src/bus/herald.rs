@@ -14,6 +14,8 @@ use super::channel::Channel;
 
 /// The most seats that are woken in one go.
 pub const AT_ONCE_MAX: usize = 128;
+/// After so many goes in a row what came from outside has its turn.
+const GOES_MAX: usize = 8;
 
 /// Where channels wait whose audience is not woken to the end. A channel waits once, so they are bounded by the channels.
 #[derive(Debug, Default)]
@@ -47,8 +49,10 @@ impl Herald {
     /// Wakes what waits, without an end. One at a time may run; dropped, it leaves nobody asleep.
     pub async fn run(&self) {
         let _run = Run::begin(self);
+        let mut goes = 0;
         loop {
             let Some(channel) = self.next() else {
+                goes = 0;
                 self.bell.notified().await;
                 continue;
             };
@@ -57,7 +61,12 @@ impl Herald {
             {
                 waiting.push_back(channel);
             }
-            go_last().await;
+            goes += 1;
+            if goes % GOES_MAX == 0 {
+                tokio::task::yield_now().await;
+            } else {
+                go_last().await;
+            }
         }
     }
 
@@ -67,8 +76,8 @@ impl Herald {
 }
 
 /// Lets all go first that can run already, those who were just woken among them. Unlike the runtime's own way to yield it
-/// does not let them in that come from outside meanwhile: who has the message already asks for the next one, and everybody
-/// else's message comes before that.
+/// does not have the worker look at what came from outside: who has the message already asks for the next one, and
+/// everybody else's message comes before that.
 async fn go_last() {
     let mut has_waited = false;
     poll_fn(|cx| {
