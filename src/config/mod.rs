@@ -207,7 +207,8 @@ section! {
         channels_max: usize = 100,
         /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent. 16777216 (16 MiB) at
         /// most. Raise `history.bytes_max` with it: a channel that has room for one message loses the last one to the next.
-        /// A body or a frame may be 4/3 of it and 4 KiB, and has `timeouts.body_s` to arrive over HTTP.
+        /// A body or a frame may be 4/3 of it and 4 KiB, and has `timeouts.body_s` to arrive over HTTP. Each socket may have one
+        /// on its way, so with large messages lower `limits.sockets_max` and `limits.sockets_per_address_max`, too.
         message_bytes_max: usize = 65_536,
         /// Largest request head, in bytes, give or take what one read brings, and how much of a stream is buffered before its reader is left behind. 8192
         /// or more.
