@@ -116,24 +116,17 @@ impl Session {
         Ok(())
     }
 
-    /// A session that goes on where these readers stand, who have read all there was.
-    ///
-    /// # Errors
-    /// As [`Session::open`].
-    pub async fn after(
-        bus: Bus,
-        signal: Arc<Signal>,
-        readers: Vec<Reader>,
-    ) -> Result<Self, PublishError> {
+    /// A session that goes on where these readers stand, who have read all there was. Their channels are
+    /// [joined](Bus::has_joined).
+    pub fn after(bus: Bus, signal: Arc<Signal>, readers: Vec<Reader>) -> Self {
         let mut session = Self::new(bus, signal);
         session.subscriptions.reserve_exact(readers.len());
         for (reader, index) in readers.into_iter().zip(0..) {
-            let joining = session.bus.subscribe_after(reader, &session.signal, index);
             // What came meanwhile has left its mark in the signal, and nobody has taken it.
-            let subscription = joining.await?;
+            let subscription = session.bus.subscribe_after(reader, &session.signal, index);
             session.subscriptions.insert(subscription);
         }
-        Ok(session)
+        session
     }
 
     /// Makes a subscription for this session. [`Session::add`] it before the next one is made.

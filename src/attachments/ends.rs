@@ -79,8 +79,7 @@ impl Attachments {
     }
 
     /// When a newcomer ends by its age: drawn anew for each, so that a crowd that came together does not leave together.
-    pub(super) fn draw_retirement(&self) -> Option<NonZeroU32> {
-        let age_max = self.limits.attachment_age_max()?;
+    pub(super) fn draw_retirement(&self, age_max: Duration) -> Option<NonZeroU32> {
         let share = AGE_SHARE_MIN + (1.0 - AGE_SHARE_MIN) * fastrand::f64();
         let at = self.started.elapsed() + age_max.mul_f64(share);
         let at_s = u32::try_from(at.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);

@@ -106,21 +106,20 @@ impl Attachments {
         transport: Transport,
         holder: Holder,
     ) -> Result<Attachment, Problem> {
-        let spare = self.table.lock().spare_for(&holder);
-        let account = self.limits.account(holder.user.as_ref(), holder.address);
-        let counted = match self.limits.attach(account, spare) {
-            Ok(counted) => counted,
+        let session = holder.fenced();
+        let spare = session.map_or(0, |session| self.table.lock().spare_for(&session));
+        let (user, address) = (holder.user.as_ref(), holder.address);
+        let admitted = match self.limits.attach(user, address, spare) {
+            Ok(admitted) => admitted,
             Err(refused) => {
                 self.table.lock().check_draining()?;
                 return Err(refused.into());
             }
         };
-        let attachments_max = self.limits.attachments_max();
-        let retires_at_s = self.draw_retirement();
-        let is_fenced = holder.fenced().is_some();
+        let retires_at_s = admitted.age_max.and_then(|max| self.draw_retirement(max));
         let mut table = self.table.lock();
         table.check_draining()?;
-        if table.count >= attachments_max + spare {
+        if table.count >= admitted.attachments_max {
             drop(table);
             return Err(Refused::Full(Counted::All).into());
         }
@@ -135,8 +134,8 @@ impl Attachments {
             transport,
             signal,
             place,
-            is_fenced,
-            _counted: counted,
+            is_fenced: session.is_some(),
+            _counted: admitted.place,
             code: Code::Normal,
         })
     }
@@ -219,6 +218,11 @@ impl Whom<'_> {
 }
 
 impl Attachment {
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.attachments.metrics
+    }
+
     /// The signal that wakes and ends this attachment's session.
     pub fn signal(&self) -> &Arc<Signal> {
         &self.signal

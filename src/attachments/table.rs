@@ -9,7 +9,7 @@ use slab::Slab;
 use super::ends::Ends;
 use super::fence::{Fence, Leaving};
 use super::{Holder, LOOKED_AT_MAX};
-use crate::bus::Signal;
+use crate::bus::{PublicId, Signal};
 use crate::code::{Code, End};
 use crate::problem::Problem;
 use crate::transport::Transport;
@@ -81,10 +81,8 @@ impl Table {
     }
 
     /// How many places more than the limits there are for a newcomer, whose older attachment is about to go.
-    pub fn spare_for(&self, newcomer: &Holder) -> usize {
-        let session = newcomer.fenced();
-        let has_older = session.is_some_and(|session| self.fence.holds(&session));
-        usize::from(has_older)
+    pub fn spare_for(&self, session: &PublicId) -> usize {
+        usize::from(self.fence.holds(session))
     }
 
     /// Takes an attachment in.

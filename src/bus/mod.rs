@@ -156,18 +156,30 @@ impl Bus {
         ))
     }
 
-    /// Attaches a session's signal where a reader stands that has read all there was: see [`Bus::subscribe`].
+    /// True if what is published to the channels of these readers reaches this node by now, so that they can be woken
+    /// without asking anybody.
+    pub fn has_joined(&self, readers: &[Reader]) -> bool {
+        readers
+            .iter()
+            .all(|reader| self.broker.has_joined(&reader.name))
+    }
+
+    /// Asks for what is published to the channel of a reader.
     ///
     /// # Errors
-    /// As [`Bus::subscribe`].
-    pub async fn subscribe_after(
+    /// [`PublishError::Unavailable`] if the broker cannot be reached.
+    pub async fn join(&self, reader: &Reader) -> Result<(), PublishError> {
+        self.broker.join(&reader.name).await
+    }
+
+    /// A subscription that goes on where a reader stands, whose channel was [joined](Self::has_joined).
+    pub fn subscribe_after(
         &self,
         reader: Reader,
         signal: &Arc<Signal>,
         index: u32,
-    ) -> Result<Subscription, PublishError> {
-        self.broker.join(&reader.name).await?;
-        Ok(Subscription::after(&self.store, reader, signal, index))
+    ) -> Subscription {
+        Subscription::after(&self.store, reader, signal, index)
     }
 
     /// A reader that nobody wakes and that leaves nothing behind: one look at a channel.

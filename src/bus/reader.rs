@@ -85,40 +85,46 @@ impl Reader {
     /// Reads up to `count` messages and moves the position past them. Stops once `share_bytes` are passed, and never
     /// passes `left_bytes` unless the batch is still empty.
     fn read(&mut self, store: &Store, index: u32, turn: &mut Turn, batch: &mut Batch) -> ReadEnd {
-        let channel = match &self.source {
-            Source::Channel(channel) => Arc::clone(channel),
+        let Self {
+            name,
+            position,
+            source,
+        } = self;
+        let tell_gap = |position: &mut Position, lost: Lost, batch: &mut Batch| {
+            *position = lost.resume;
+            let channel = name.clone();
+            batch.items.push((index, Item::Gap(Gap { channel, lost })));
+        };
+        let channel = match source {
+            Source::Channel(channel) => channel,
             Source::Vacant(head) => {
-                if self.position != *head {
-                    let reason = if self.position.epoch == head.epoch {
+                if position != head {
+                    let reason = if position.epoch == head.epoch {
                         GapReason::Ahead
                     } else {
                         GapReason::Epoch
                     };
-                    self.tell_gap(
-                        index,
-                        Lost {
-                            reason,
-                            resume: *head,
-                            count: None,
-                        },
-                        batch,
-                    );
+                    let lost = Lost {
+                        reason,
+                        resume: *head,
+                        count: None,
+                    };
+                    tell_gap(position, lost, batch);
                 }
                 return ReadEnd::CaughtUp;
             }
         };
-        store.with_log(&channel, |log| {
-            if let Err(lost) = log.check(self.position) {
-                self.tell_gap(index, lost, batch);
+        store.with_log(channel, |log| {
+            if let Err(lost) = log.check(*position) {
+                tell_gap(position, lost, batch);
             }
-            for publication in log.after(self.position.offset) {
+            for publication in log.after(position.offset) {
                 if !turn.admit(publication.json().len()) {
                     return ReadEnd::More;
                 }
-                self.position.offset = publication.offset;
-                batch
-                    .items
-                    .push((index, Item::Message(Arc::clone(publication))));
+                position.offset = publication.offset;
+                let message = Item::Message(Arc::clone(publication));
+                batch.items.push((index, message));
             }
             ReadEnd::CaughtUp
         })
@@ -133,17 +139,6 @@ impl Reader {
         log.after(self.position.offset)
             .next()
             .map(|publication| publication.time_ms)
-    }
-
-    fn tell_gap(&mut self, index: u32, lost: Lost, batch: &mut Batch) {
-        self.position = lost.resume;
-        batch.items.push((
-            index,
-            Item::Gap(Gap {
-                channel: self.name.clone(),
-                lost,
-            }),
-        ));
     }
 }
 

@@ -30,6 +30,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::code::Code;
+use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::peer::{Entrance, Peer};
 use crate::problem::Problem;
@@ -74,19 +75,15 @@ pub fn handle(
     let origin = origin.map(|origin| origin.as_bytes().into());
     let id = RequestId::of(&parts.headers);
     let (version, is_head) = (parts.version, parts.method == Method::HEAD);
-    let peer = match peer.entrance {
-        Entrance::Public => gateway.limits.client(peer, &parts.headers),
-        Entrance::Admin => peer,
+    let (peer, counted) = match peer.entrance {
+        Entrance::Public => gateway.limits.arrive(peer, &parts.headers),
+        Entrance::Admin => (peer, Ok(())),
     };
     // What is logged on the way bears the name. Who only waits is not held up by a span: it would cost memory.
     let span = tracing::info_span!("request", %id).entered();
     // The path only: a query may hold credentials.
     tracing::debug!(address = %peer.address, secure = peer.secure, method = %parts.method, path = parts.uri.path(), "request");
     // An origin that is not let in learns nothing, not even by CORS.
-    let counted = match peer.entrance {
-        Entrance::Public => gateway.limits.request(peer.address),
-        Entrance::Admin => Ok(()),
-    };
     let (handled, origin) = match (door::admit(gateway, peer, &parts), counted) {
         (Ok(()), Ok(())) => (
             late_key::dispatch_with_key(gateway, peer, alarm, parts, body),
@@ -278,7 +275,7 @@ fn nothing_here(entrance: Entrance) -> Problem {
 
 fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
     let page = || {
-        let mut asked = route::history(parts, route_limits(gateway))?;
+        let mut asked = route::history(parts, route_limits(&gateway.config()))?;
         let (credential, user) = (credentials::read(parts)?, asked.user.take());
         let principal = gateway.auth.principal(credential.as_ref(), user)?;
         let request = asked.reading(principal.user.as_ref())?;
@@ -304,7 +301,7 @@ fn history_page(gateway: &Gateway, parts: &Parts) -> Response<Body> {
 
 fn presence(gateway: &Gateway, parts: &Parts) -> Response<Body> {
     let page = || {
-        let (request, user) = route::presence(parts, route_limits(gateway))?;
+        let (request, user) = route::presence(parts, route_limits(&gateway.config()))?;
         let credential = credentials::read(parts)?;
         let principal = gateway.auth.principal(credential.as_ref(), user)?;
         gateway.show_presence(&principal, &request, "")
@@ -336,12 +333,11 @@ fn etag(cursor: &str) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-fn route_limits(gateway: &Gateway) -> RouteLimits {
-    let (limits, timeouts) = (&gateway.config().limits, &gateway.config().timeouts);
+fn route_limits(config: &Config) -> RouteLimits {
     RouteLimits {
-        channels_max: limits.channels_max,
-        page_messages_max: limits.page_messages_max,
-        wait_max: timeouts.wait_s_max.duration(),
+        channels_max: config.limits.channels_max,
+        page_messages_max: config.limits.page_messages_max,
+        wait_max: config.timeouts.wait_s_max.duration(),
     }
 }
 

@@ -78,7 +78,7 @@ pub fn transports(gateway: &Gateway) -> Response<Body> {
 }
 
 /// How many headers an answer has as a rule, so that the map of them is made once.
-const HEADERS: usize = 8;
+const HEADERS: usize = 6;
 
 /// An answer in JSON that nobody may keep.
 pub fn json_response(status: StatusCode, json: impl Into<Body>) -> Response<Body> {

@@ -72,7 +72,7 @@ async fn prepare(
         // What is published now would go down with us.
         return Err(gateway.going_down().into());
     }
-    let request = route::publish(&parts, super::route_limits(gateway))?;
+    let request = route::publish(&parts, super::route_limits(&gateway.config()))?;
     let credential = credentials::read(&parts)?;
     let principal = gateway.auth.principal(credential.as_ref(), request.user)?;
     let sender = principal.sender(request.from)?;

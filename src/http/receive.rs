@@ -80,7 +80,7 @@ fn upgrade(
 }
 
 fn open_websocket(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Result<Opening, Problem> {
-    let attach = route::websocket(parts, route_limits(gateway))?;
+    let attach = route::websocket(parts, route_limits(&gateway.config()))?;
     let credential = credentials::read_websocket(parts)?;
     let (principal, reading) = authorize(gateway, credential, &attach)?;
     let client = Client::new(principal, peer.address, attach.session);
@@ -126,7 +126,7 @@ fn open_sse(
     peer: Peer,
     parts: &Parts,
 ) -> Result<(Client, Attachment, Reading), Problem> {
-    let attach = route::sse(parts, route_limits(gateway))?;
+    let attach = route::sse(parts, route_limits(&gateway.config()))?;
     let (principal, reading) = authorize(gateway, credentials::read(parts)?, &attach)?;
     let client = Client::new(principal, peer.address, attach.session);
     let attachment = enter(gateway, Transport::Sse, &client)?;
@@ -177,8 +177,8 @@ fn handled(looked: Result<Looked, Problem>) -> Handled {
             Handled::Later(Box::pin(taking_over.run().map(|found| answer(Ok(found)))))
         }
         Ok(Looked::Waits(waiting)) => {
-            // Mapped and not awaited in a block of its own, which would hold the room for it twice.
-            Handled::Later(Box::pin(waiting.run().map(answer)))
+            // Mapped and not awaited in a block, which would hold the room for it twice.
+            Handled::Later(Box::pin(waiting.map(answer)))
         }
         Err(problem) => Handled::Now(error::response(&problem)),
     }
@@ -190,20 +190,20 @@ fn open_poll(
     parts: &Parts,
     transport: Transport,
 ) -> Result<poll::Request, Problem> {
-    let query = Query::of(parts)?;
+    let (query, config) = (Query::of(parts)?, gateway.config());
     let Poll {
         attach,
         limit,
         wait,
         known,
-    } = route::poll_of(&query, &parts.headers, route_limits(gateway))?;
+    } = route::poll_of(&query, &parts.headers, route_limits(&config))?;
     let credential = credentials::read_of(&query, &parts.headers)?;
     let (principal, reading) = authorize(gateway, credential, &attach)?;
     let known = known.and_then(|cursor| cursor.resolve(&reading.channels).ok());
     let session = attach.session.as_ref();
     let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));
     let wait = match transport {
-        Transport::LongPoll => wait.unwrap_or(gateway.config().timeouts.wait_s.duration()),
+        Transport::LongPoll => wait.unwrap_or(config.timeouts.wait_s.duration()),
         _ => Duration::ZERO,
     };
     if let Some(visitor) = public_id.and_then(|id| visitor(&principal, id, transport)) {

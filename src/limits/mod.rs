@@ -60,6 +60,17 @@ struct Rules {
     refusals_max: usize,
 }
 
+/// An attachment that may come in.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its place in the counts of its address and its user.
+    pub place: AttachmentPlace,
+    /// The most attachments in all, this one counted.
+    pub attachments_max: usize,
+    /// Its greatest age; nothing if any age is fine.
+    pub age_max: Option<Duration>,
+}
+
 impl Limits {
     /// The limits as configured, with nothing counted.
     pub fn new(config: &Config) -> Self {
@@ -79,9 +90,11 @@ impl Limits {
             .store(Arc::new(Rules::new(config, Some(&before))));
     }
 
-    /// Who sent a request with these headers over a connection from this peer.
-    pub fn client(&self, peer: Peer, headers: &HeaderMap) -> Peer {
-        peer.forwarded(&self.rules.load().trusted_proxies, headers)
+    /// Who sent a request with these headers over a connection from this peer, and the request counted.
+    pub fn arrive(&self, peer: Peer, headers: &HeaderMap) -> (Peer, Result<(), Refused>) {
+        let rules = self.rules.load();
+        let peer = peer.forwarded(&rules.trusted_proxies, headers);
+        (peer, rules.count_request(peer.address))
     }
 
     /// Counts a request.
@@ -89,11 +102,7 @@ impl Limits {
     /// # Errors
     /// [`Refused::Wait`] if there were too many.
     pub fn request(&self, address: IpAddr) -> Result<(), Refused> {
-        let rules = self.rules.load();
-        match rules.address(address) {
-            Some(key) => rules.requests.take(&key, NonZeroU32::MIN).map(drop),
-            None => Ok(()),
-        }
+        self.rules.load().count_request(address)
     }
 
     /// Counts a message to so many channels. Returns where the publisher stands then, if a rule applies.
@@ -119,30 +128,23 @@ impl Limits {
         rules.publish.take(&publisher, cost)
     }
 
-    /// On whose account an attachment goes.
-    pub fn account(&self, user: Option<&UserName>, address: IpAddr) -> Account {
-        Account {
-            address: self.rules.load().address(address),
-            user: user.cloned(),
-        }
-    }
-
     /// Counts an attachment in, for as long as the place is held. There may be `spare` more than the limits say.
     ///
     /// # Errors
     /// [`Refused::Wait`] if there were too many lately, [`Refused::Full`] if there are too many now.
     pub fn attach(
         self: &Arc<Self>,
-        account: Account,
+        user: Option<&UserName>,
+        address: IpAddr,
         spare: usize,
-    ) -> Result<AttachmentPlace, Refused> {
+    ) -> Result<Admitted, Refused> {
         let rules = self.rules.load();
         // Each part of the place is given back by itself if a later one is refused.
         let mut place = AttachmentPlace {
             limits: Arc::clone(self),
             account: Account::default(),
         };
-        if let Some(key) = account.address {
+        if let Some(key) = rules.address(address) {
             rules.attach.take(&key, NonZeroU32::MIN)?;
             if !self
                 .by_address
@@ -152,26 +154,20 @@ impl Limits {
             }
             place.account.address = Some(key);
         }
-        if let Some(user) = account.user {
+        if let Some(user) = user {
             if !self
                 .by_user
-                .enter(&user, rules.attachments_per_user_max + spare)
+                .enter(user, rules.attachments_per_user_max + spare)
             {
                 return Err(Refused::Full(Counted::ByUser));
             }
-            place.account.user = Some(user);
+            place.account.user = Some(user.clone());
         }
-        Ok(place)
-    }
-
-    /// The most attachments in all.
-    pub fn attachments_max(&self) -> usize {
-        self.rules.load().attachments_max
-    }
-
-    /// The greatest age of an attachment, for those that attach now; nothing if any age is fine.
-    pub fn attachment_age_max(&self) -> Option<Duration> {
-        self.rules.load().attachment_age_max
+        Ok(Admitted {
+            place,
+            attachments_max: rules.attachments_max + spare,
+            age_max: rules.attachment_age_max,
+        })
     }
 
     /// How many refusals a WebSocket may provoke in a while.
@@ -260,6 +256,13 @@ impl Rules {
     }
 
     /// How limits count an address; nothing if it is exempt.
+    fn count_request(&self, address: IpAddr) -> Result<(), Refused> {
+        match self.address(address) {
+            Some(key) => self.requests.take(&key, NonZeroU32::MIN).map(drop),
+            None => Ok(()),
+        }
+    }
+
     fn address(&self, address: IpAddr) -> Option<AddressKey> {
         let is_exempt = address.to_canonical().is_loopback() && !self.loopback;
         (!is_exempt).then(|| address.into())

@@ -70,14 +70,13 @@ impl Door {
     /// HTTP as it is: its first bytes say which.
     async fn open(self, stream: TcpStream) -> Option<Served> {
         set_options(&stream, &self.gateway);
-        let phase = Arc::new(Phase::default());
-        let io = guarded(&self.gateway, stream, &phase, self.permit);
+        let (io, line) = guarded(&self.gateway, stream, self.permit);
         match preface::peek(io).await {
             Ok((Version::Http1, io)) => {
-                Some(http1(self.gateway, self.peer, io, phase, self.closing))
+                Some(http1(self.gateway, self.peer, io, line, self.closing))
             }
             Ok((Version::Http2, io)) => {
-                Some(http2(self.gateway, self.peer, io, phase, self.closing))
+                Some(http2(self.gateway, self.peer, io, line, self.closing))
             }
             Err(error) => {
                 tracing::debug!(%error, "the client said nothing");
@@ -98,32 +97,41 @@ impl Door {
             }
         };
         let is_http2 = tls::is_http2(&stream);
-        let phase = Arc::new(Phase::default());
-        let io = guarded(&self.gateway, stream, &phase, self.permit);
+        let (io, line) = guarded(&self.gateway, stream, self.permit);
         let serve = if is_http2 { http2 } else { http1 };
-        Some(serve(self.gateway, self.peer, io, phase, self.closing))
+        Some(serve(self.gateway, self.peer, io, line, self.closing))
     }
+}
+
+/// What the I/O of a connection and its requests have in common.
+struct Line {
+    phase: Arc<Phase>,
+    alarm: Arc<Alarm>,
 }
 
 fn guarded<S>(
     gateway: &Gateway,
     io: S,
-    phase: &Arc<Phase>,
     permit: SocketPermit,
-) -> GuardedIo<S, SocketPermit> {
+) -> (GuardedIo<S, SocketPermit>, Line) {
     let timeouts = &gateway.config().timeouts;
     let within = Within {
         head: timeouts.head_s.duration(),
         idle: timeouts.idle_s.duration(),
         stall: timeouts.stall_s.duration(),
     };
-    GuardedIo::new(io, Arc::clone(phase), within, permit)
+    let line = Line {
+        phase: Arc::default(),
+        alarm: Arc::new(Alarm::new(within.head)),
+    };
+    let (phase, alarm) = (Arc::clone(&line.phase), Arc::clone(&line.alarm));
+    (GuardedIo::new(io, phase, alarm, within, permit), line)
 }
 
 /// Boxed, so that the task of a connection has the size of the HTTP it speaks.
 type Served = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
-fn http1<S>(gateway: Arc<Gateway>, peer: Peer, io: S, phase: Arc<Phase>, closing: Switch) -> Served
+fn http1<S>(gateway: Arc<Gateway>, peer: Peer, io: S, line: Line, closing: Switch) -> Served
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -133,11 +141,12 @@ where
         .header_read_timeout(None)
         .max_buf_size(gateway.config().limits.head_bytes_max);
     let watch = closing.watch();
+    let Line { phase, alarm } = line;
     let service = Requests {
         gateway,
         peer,
         phase: Arc::clone(&phase),
-        alarm: Some(Arc::default()),
+        alarm: Some(alarm),
         closing,
     };
     let connection = builder.serve_connection(TokioIo::new(io), service);
@@ -194,11 +203,12 @@ where
     }
 }
 
-fn http2<S>(gateway: Arc<Gateway>, peer: Peer, io: S, phase: Arc<Phase>, closing: Switch) -> Served
+fn http2<S>(gateway: Arc<Gateway>, peer: Peer, io: S, line: Line, closing: Switch) -> Served
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Many requests come and go at once; HTTP/2 has its own pings.
+    let phase = line.phase;
     phase.multiplexed();
     let (limits, timeouts) = (&gateway.config().http2, &gateway.config().timeouts);
     let head_bytes_max = u32::try_from(gateway.config().limits.head_bytes_max).unwrap_or(u32::MAX);

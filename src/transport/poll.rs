@@ -1,13 +1,15 @@
 //! Long and short polling: one page. A short poll reads once; a long poll that finds nothing waits once.
 
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::attachments::{Attachment, Holder, Predecessor};
-use crate::bus::{Batch, Budget, ChannelName, Item, Position, Reader, Start, cursor};
-use crate::code::Code;
+use crate::bus::{
+    Batch, Budget, Bus, ChannelName, Item, Position, PublishError, Reader, Start, cursor,
+};
+use crate::code::{Code, End};
 use crate::gateway::Gateway;
 use crate::history::split;
 use crate::metrics::Metrics;
@@ -88,7 +90,6 @@ fn once(gateway: &Gateway, transport: Transport, request: Request) -> Answer {
 }
 
 /// What a poll finds at its first look.
-#[derive(Debug)]
 pub enum Looked {
     /// Something, or it does not wait.
     Found(Answer),
@@ -115,16 +116,25 @@ impl TakingOver {
     }
 }
 
-/// A long poll that waits, once. Dropping it leaves nothing behind.
-#[derive(Debug)]
+/// A long poll that waits, once, for something or for its time to run out. Its end is an answer, or the problem that ended
+/// the wait. Dropping it leaves nothing behind.
+///
+/// Thousands wait, so it is written out: the compiler would give an `async` block four times the room.
 pub struct Waiting {
-    gateway: Arc<Gateway>,
+    /// Before the attachment, because the older one of a session is at its end when it reads no more.
+    step: Step,
     attachment: Attachment,
-    older: Option<Predecessor>,
-    readers: Vec<Reader>,
     budget: Budget,
     time: WaitTime,
 }
+
+enum Step {
+    /// An older attachment of the session has to go first, or the broker is asked. Both are rare.
+    Opens(Opening),
+    Waits(Session),
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Session, PublishError>> + Send>>;
 
 /// Reads once, and says whether there is anything to wait for.
 ///
@@ -159,57 +169,79 @@ pub fn long(
         ..
     } = request;
     let attachment = gateway.attachments.enter(Transport::LongPoll, holder)?;
-    let older = attachment.take_over();
     Ok(Looked::Waits(Waiting {
-        gateway: Arc::clone(gateway),
-        attachment,
-        older,
         // The look pinned every `now`, so what was published since is not missed.
-        readers,
+        step: Step::new(&gateway.bus, &attachment, readers),
+        attachment,
         budget,
         time: alarm.cloned().unwrap_or_default().wait(wait),
     }))
 }
 
-impl Waiting {
-    /// Waits for something, or for the time to run out.
-    ///
-    /// # Errors
-    /// The problem that ended the wait.
-    pub async fn run(mut self) -> Result<Answer, Problem> {
-        if let Some(older) = self.older.take() {
-            older.gone().await;
-        }
-        let signal = Arc::clone(self.attachment.signal());
-        let bus = self.gateway.bus.clone();
-        // Taken, because the session has them now, and thousands may wait.
-        let readers = std::mem::take(&mut self.readers);
-        let mut session = Session::after(bus, signal, readers).await?;
-        let mut code = None;
-        let next = poll_fn(|cx| match session.poll_next(cx, self.budget) {
-            Poll::Ready(next) => Poll::Ready(Some(next)),
-            Poll::Pending => self.time.poll_over(cx).map(|()| None),
-        });
-        let batch = match next.await {
-            Some(Ok(batch)) => batch,
-            None => Batch::default(),
-            Some(Err(end)) => {
-                self.attachment.ended(end.code);
-                code = Some(end.code);
-                // The client comes back by itself, and learns then what to do: an empty page is answer enough.
-                if !matches!(end.code, Code::Shutdown | Code::TokenExpired) {
-                    return Err(end.into());
+impl Step {
+    fn new(bus: &Bus, attachment: &Attachment, readers: Vec<Reader>) -> Self {
+        let (bus, signal) = (bus.clone(), Arc::clone(attachment.signal()));
+        match attachment.take_over() {
+            None if bus.has_joined(&readers) => Self::Waits(Session::after(bus, signal, readers)),
+            older => Self::Opens(Box::pin(async move {
+                if let Some(older) = older {
+                    older.gone().await;
                 }
-                Batch::default()
-            }
-        };
-        let metrics = &self.gateway.metrics;
-        let mut answer = page(metrics, Transport::LongPoll, session.readers(), batch);
-        if let Answer::Page { is_sent_away, .. } = &mut answer {
-            *is_sent_away = code == Some(Code::Shutdown);
+                for reader in &readers {
+                    bus.join(reader).await?;
+                }
+                Ok(Session::after(bus, signal, readers))
+            })),
         }
-        Ok(answer)
     }
+}
+
+impl Future for Waiting {
+    type Output = Result<Answer, Problem>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let me = &mut *self;
+        loop {
+            match &mut me.step {
+                Step::Opens(opening) => me.step = Step::Waits(ready!(opening.as_mut().poll(cx))?),
+                Step::Waits(session) => {
+                    let read = match session.poll_next(cx, me.budget) {
+                        Poll::Ready(read) => read,
+                        Poll::Pending => {
+                            ready!(me.time.poll_over(cx));
+                            Ok(Batch::default())
+                        }
+                    };
+                    return Poll::Ready(close(&mut me.attachment, session, read));
+                }
+            }
+        }
+    }
+}
+
+/// The end of a wait.
+fn close(
+    attachment: &mut Attachment,
+    session: &Session,
+    read: Result<Batch, End>,
+) -> Result<Answer, Problem> {
+    let ended = read.as_ref().err().map(|end| end.code);
+    if let Some(code) = ended {
+        attachment.ended(code);
+    }
+    let batch = match read {
+        // The client comes back by itself, and learns then what to do: an empty page is answer enough.
+        Err(end) if !matches!(end.code, Code::Shutdown | Code::TokenExpired) => {
+            return Err(end.into());
+        }
+        read => read.unwrap_or_default(),
+    };
+    let (metrics, readers) = (attachment.metrics(), session.readers());
+    let mut answer = page(metrics, Transport::LongPoll, readers, batch);
+    if let Answer::Page { is_sent_away, .. } = &mut answer {
+        *is_sent_away = ended == Some(Code::Shutdown);
+    }
+    Ok(answer)
 }
 
 /// One look at the channels, and where their readers stand after it.

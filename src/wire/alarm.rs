@@ -1,4 +1,4 @@
-//! The time of a request that waits, by a timer that the requests of a connection have in common.
+//! The timer of a connection: for what it waits for itself, and for the requests on it that wait.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use super::patience::Patience;
 
-/// The timer of a connection whose requests wait, one after the other and all in one task. Most waits are over long before
-/// their time.
+/// The timer of a connection, all in one task. It waits for a head, or a request on it waits, or it waits for the next
+/// request: one after the other, and most waits are over long before their time.
 #[derive(Debug, Default)]
 pub struct Alarm(Mutex<Patience>);
 
@@ -18,35 +18,39 @@ pub struct Alarm(Mutex<Patience>);
 pub struct WaitTime {
     alarm: Arc<Alarm>,
     wait: Duration,
-    /// The connection's own, until this is dropped.
-    patience: Patience,
 }
 
 impl Alarm {
+    /// An alarm that waits from now on.
+    pub fn new(within: Duration) -> Self {
+        Self(Mutex::new(Patience::new(within)))
+    }
+
     /// Makes a wait, which begins when it is first polled.
     pub fn wait(self: &Arc<Self>, wait: Duration) -> WaitTime {
-        let mut patience = std::mem::take(&mut *self.0.lock());
-        patience.rest();
+        self.rest();
         WaitTime {
             alarm: Arc::clone(self),
             wait,
-            patience,
         }
+    }
+
+    /// Nothing is waited for, until something is again. Whoever begins to wait calls it, and nobody when a wait is over: by
+    /// then somebody else may wait.
+    pub fn rest(&self) {
+        self.0.lock().rest();
+    }
+
+    /// Something is waited for: from now on, if it was not before. Ready once it is due.
+    pub fn poll_waiting(&self, cx: &mut Context<'_>, within: Duration) -> Poll<()> {
+        self.0.lock().poll_waiting(cx, within)
     }
 }
 
 impl WaitTime {
     /// Ready once the time is up.
     pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.patience.poll_waiting(cx, self.wait)
-    }
-}
-
-impl Drop for WaitTime {
-    fn drop(&mut self) {
-        let patience = std::mem::take(&mut self.patience);
-        let other = std::mem::replace(&mut *self.alarm.0.lock(), patience);
-        drop(other);
+        self.alarm.poll_waiting(cx, self.wait)
     }
 }
 

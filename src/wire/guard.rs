@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::patience::Patience;
+use super::alarm::Alarm;
 use crate::stall::Stall;
 
 /// What a connection is doing, as its requests see it.
@@ -126,21 +126,21 @@ pub struct GuardedIo<S, P> {
     phase: Arc<Phase>,
     within: Within,
     awaited: Awaited,
-    patience: Patience,
+    alarm: Arc<Alarm>,
     stall: Stall,
     /// Given back when the connection closes, even if it was upgraded and hyper has long let go of it.
     permit: P,
 }
 
 impl<S, P> GuardedIo<S, P> {
-    /// Guards a connection that was just accepted, and holds its permit.
-    pub fn new(io: S, phase: Arc<Phase>, within: Within, permit: P) -> Self {
+    /// Guards a connection that was just accepted, and holds its permit. The alarm is waiting for the first head.
+    pub fn new(io: S, phase: Arc<Phase>, alarm: Arc<Alarm>, within: Within, permit: P) -> Self {
         Self {
             io,
             phase,
             within,
             awaited: Awaited::Head,
-            patience: Patience::new(within.head),
+            alarm,
             stall: Stall::new(within.stall),
             permit,
         }
@@ -155,7 +155,10 @@ impl<S, P> GuardedIo<S, P> {
     fn awaits(&mut self, awaited: Awaited) {
         if self.awaited != awaited {
             self.awaited = awaited;
-            self.patience.rest();
+            // While a request is answered the alarm is the request's.
+            if awaited != Awaited::Nothing {
+                self.alarm.rest();
+            }
         }
     }
 
@@ -168,7 +171,7 @@ impl<S, P> GuardedIo<S, P> {
             Awaited::Head => self.within.head,
             Awaited::Request | Awaited::Nothing => self.within.idle,
         };
-        self.patience.poll_waiting(cx, within)
+        self.alarm.poll_waiting(cx, within)
     }
 
     /// Notes the outcome of a write.
@@ -285,7 +288,13 @@ mod tests {
         let (ours, theirs) = duplex(buffer_bytes);
         let phase = Arc::new(Phase::default());
         (
-            GuardedIo::new(ours, Arc::clone(&phase), WITHIN, ()),
+            GuardedIo::new(
+                ours,
+                Arc::clone(&phase),
+                Arc::new(Alarm::new(HEAD)),
+                WITHIN,
+                (),
+            ),
             theirs,
             phase,
         )
