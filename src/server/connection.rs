@@ -1,7 +1,7 @@
 //! One TCP connection: its options, its HTTP, and how it ends.
 
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use pin_project_lite::pin_project;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
 use super::stream::{Stream, Streams, is_given_up, note_body};
@@ -154,6 +155,7 @@ where
         watch,
         phase,
         is_closing: false,
+        gives_way: false,
         grace: None,
         connection: connection.with_upgrades(),
     })
@@ -168,6 +170,8 @@ pin_project! {
         phase: Arc<Phase>,
         // True once no further request is taken.
         is_closing: bool,
+        // True if it did so much at its last turn that it has to give way to others.
+        gives_way: bool,
         grace: Option<Pin<Box<Sleep>>>,
         #[pin]
         connection: http1::UpgradeableConnection<TokioIo<S>, Requests>,
@@ -178,6 +182,11 @@ pin_project! {
 /// way, and is answered, rather than met by a connection that closes without a word.
 const FRESH_GRACE: Duration = Duration::from_millis(500);
 
+/// After so many requests at one turn a connection gives way, until its worker has looked at what came in meanwhile and all
+/// others that can run have run. hyper itself only goes to the end of the line after sixteen rounds, and a few clients who
+/// send requests without a pause could keep everybody else out until the next look that is due.
+const REQUESTS_IN_A_TURN: u32 = 8;
+
 impl<S> Future for Http1<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -186,7 +195,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut me = self.project();
+        if std::mem::take(me.gives_way) {
+            ready!(pin!(yield_now()).poll(cx));
+        }
+        let before = me.phase.requests();
         let polled = me.connection.as_mut().poll(cx);
+        *me.gives_way = me.phase.requests().wrapping_sub(before) >= REQUESTS_IN_A_TURN;
         if polled.is_ready() || *me.is_closing {
             return polled;
         }
@@ -415,5 +429,92 @@ fn set_options(stream: &TcpStream, gateway: &Gateway) {
         if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(after)) {
             tracing::debug!(%error, "TCP_USER_TIMEOUT");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::peer::Entrance;
+    use std::io;
+    use std::sync::mpsc;
+    use tokio::io::ReadBuf;
+    use tokio::runtime::Builder;
+
+    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    /// A client that sends requests without a pause and takes all answers.
+    struct Rushing {
+        sent: usize,
+    }
+
+    impl AsyncRead for Rushing {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            while buffer.remaining() > 0 {
+                let rest = &REQUEST[self.sent % REQUEST.len()..];
+                let rest = &rest[..rest.len().min(buffer.remaining())];
+                buffer.put_slice(rest);
+                self.sent += rest.len();
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Rushing {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn clients_who_rush_keep_nobody_else_out() {
+        let gateway = Arc::new(Gateway::new(Config::default()).unwrap());
+        let mut builder = Builder::new_multi_thread();
+        // It looks outside only when it has nothing to run.
+        let runtime = builder
+            .worker_threads(1)
+            .enable_time()
+            .event_interval(u32::MAX)
+            .build()
+            .unwrap();
+        for _ in 0..3 {
+            let line = Line {
+                phase: Arc::default(),
+                alarm: Arc::default(),
+            };
+            let peer = Peer {
+                address: std::net::Ipv4Addr::LOCALHOST.into(),
+                secure: false,
+                entrance: Entrance::Public,
+            };
+            let (io, closing) = (Rushing { sent: 0 }, Switch::default());
+            runtime.spawn(http1(Arc::clone(&gateway), peer, io, line, closing));
+        }
+        let (sender, came) = mpsc::channel();
+        runtime.spawn(async move {
+            // What comes from outside: a timer is as good as a socket.
+            sleep(Duration::from_millis(50)).await;
+            sender.send(()).unwrap();
+        });
+        let heard = came.recv_timeout(Duration::from_secs(20));
+        runtime.shutdown_background();
+        heard.expect("the worker looked outside");
     }
 }

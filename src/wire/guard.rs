@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Phase {
     stalled: AtomicBool,
     /// Set when the client is sent elsewhere, so that no further request should be taken.
     leaving: AtomicBool,
+    /// How many requests there were.
+    requests: AtomicU32,
 }
 
 const FRESH: u8 = 0;
@@ -31,6 +33,7 @@ const MULTIPLEXED: u8 = 4;
 impl Phase {
     /// A request's head is complete. Dropping the guard says that it is answered.
     pub fn answering(self: &Arc<Self>) -> AnswerGuard {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         // Of the many requests of a multiplexed connection none speaks for it.
         let multiplexed = self.is(MULTIPLEXED);
         if !multiplexed {
@@ -52,6 +55,11 @@ impl Phase {
     /// True if the client was sent elsewhere.
     pub fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire)
+    }
+
+    /// How many requests there were, modulo 2³².
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     fn expects_head(&self) -> bool {
