@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::cpu::Cpu;
 use super::place::Place;
+use super::threads::Threads;
 
 /// How long a server may take until it listens.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -89,6 +90,11 @@ impl Process {
     /// The CPU time that it and its descendants used so far.
     pub fn cpu(&self) -> Result<Cpu> {
         Cpu::of(&self.tree()?)
+    }
+
+    /// The threads that it and its descendants have now.
+    pub fn threads(&self) -> Result<Threads> {
+        Threads::of(&self.tree()?)
     }
 
     /// The resident memory of it and its descendants, in bytes.

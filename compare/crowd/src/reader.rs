@@ -1,6 +1,9 @@
 //! What one connection received: a light reading, enough to know that every message came once and in order.
 
+use std::sync::LazyLock;
+
 use anyhow::{Context, Result, bail, ensure};
+use memchr::memmem::Finder;
 
 use super::wire::{self, Frame, Head};
 use super::{Dialect, Kind, SOCKET_IO, Wire, numbered};
@@ -16,6 +19,21 @@ pub enum Role {
 
 /// How every message of Everyway begins.
 const MESSAGE: &str = r#"{"type":"message""#;
+
+/// What is looked for in each message. Each is made once, because a search in a short text takes less time than to
+/// prepare it.
+static MESSAGES: LazyLock<Finder> = LazyLock::new(|| Finder::new(MESSAGE));
+static GAPS: LazyLock<Finder> = LazyLock::new(|| Finder::new(r#""gap":["#));
+static OFFSET: LazyLock<Finder> = LazyLock::new(|| Finder::new(r#","offset":"#));
+static BLANK_LINE: LazyLock<Finder> = LazyLock::new(|| Finder::new("\n\n"));
+static EVENT_DATA: LazyLock<Finder> = LazyLock::new(|| Finder::new("data: "));
+static DATA: LazyLock<Finder> = LazyLock::new(|| Finder::new(r#""data":"#));
+
+/// What stands behind something in a text.
+fn after<'a>(text: &'a str, sought: &Finder) -> Option<&'a str> {
+    let at = sought.find(text.as_bytes())?;
+    text.get(at + sought.needle().len()..)
+}
 
 /// Reads what comes over one connection.
 #[derive(Debug)]
@@ -174,22 +192,37 @@ impl Reader {
 
     /// Events up to the last that is complete; what follows waits for the rest.
     fn read_events(&mut self, bytes: &[u8]) -> Result<()> {
-        self.events.push_str(std::str::from_utf8(bytes)?);
-        let complete = self.events.rfind("\n\n").map_or(0, |at| at + 2);
-        let events = std::mem::take(&mut self.events);
-        for event in events[..complete].split_terminator("\n\n") {
+        let text = std::str::from_utf8(bytes)?;
+        if self.events.is_empty() {
+            let rest = self.note_events(text)?;
+            self.events.push_str(rest);
+            return Ok(());
+        }
+        let mut events = std::mem::take(&mut self.events);
+        events.push_str(text);
+        let rest = self.note_events(&events)?.len();
+        events.drain(..events.len() - rest);
+        self.events = events;
+        Ok(())
+    }
+
+    /// The events that are complete; returns what follows.
+    fn note_events<'a>(&mut self, events: &'a str) -> Result<&'a str> {
+        let mut begin = 0;
+        for end in BLANK_LINE.find_iter(events.as_bytes()) {
+            let event = &events[begin..end];
+            begin = end + 2;
             // A comment says only that somebody is there.
             if event.starts_with(':') {
                 continue;
             }
-            let (_, data) = event.split_once("data: ").context("an event has data")?;
+            let data = after(event, &EVENT_DATA).context("an event has data")?;
             match self.wire.dialect {
                 Dialect::Everyway => self.note_object(data)?,
                 _ => self.note_payload(data)?,
             }
         }
-        self.events.push_str(&events[complete..]);
-        Ok(())
+        Ok(&events[begin..])
     }
 
     /// One answer to a poll; the next poll is said from where it ends.
@@ -215,18 +248,24 @@ impl Reader {
     fn note_page(&mut self, body: &str) -> Result<()> {
         let cursor = body.strip_prefix(r#"{"cursor":""#).context("a page")?;
         let (cursor, messages) = cursor.split_once('"').context("a page")?;
-        ensure!(!messages.contains(r#""gap":["#), "a gap: {body}");
+        ensure!(GAPS.find(messages.as_bytes()).is_none(), "a gap: {body}");
         self.others += 1;
         let end = messages.rfind(']').context("a list of messages")?;
-        let starts: Vec<usize> = messages.match_indices(MESSAGE).map(|(at, _)| at).collect();
-        for (index, start) in starts.iter().enumerate() {
+        let mut starts = MESSAGES.find_iter(messages.as_bytes()).peekable();
+        while let Some(start) = starts.next() {
             // Before the next message stands a comma.
-            let end = starts.get(index + 1).map_or(end, |next| next - 1);
-            self.note_object(&messages[*start..end])?;
+            let end = starts.peek().map_or(end, |next| next - 1);
+            self.note_object(&messages[start..end])?;
         }
-        let channel = &self.channel;
-        let next = format!("/v1/longpoll?channel={channel}&cursor={cursor}&wait=55");
-        self.say.extend(wire::get(&next, "").into_bytes());
+        let channel = self.channel.as_str();
+        let target = [
+            "/v1/longpoll?channel=",
+            channel,
+            "&cursor=",
+            cursor,
+            "&wait=55",
+        ];
+        wire::push_get(&mut self.say, &target, &[]);
         Ok(())
     }
 
@@ -235,9 +274,15 @@ impl Reader {
         self.note_payload(body)?;
         let time = head.field("last-modified").context("Last-Modified")?;
         let tag = head.field("etag").context("Etag")?;
-        let fields = format!("If-Modified-Since: {time}\r\nIf-None-Match: {tag}\r\n");
-        let target = format!("/longpoll?channel={}", self.channel);
-        self.say.extend(wire::get(&target, &fields).into_bytes());
+        let target = ["/longpoll?channel=", &self.channel];
+        let fields = [
+            "If-Modified-Since: ",
+            time,
+            "\r\nIf-None-Match: ",
+            tag,
+            "\r\n",
+        ];
+        wire::push_get(&mut self.say, &target, &fields);
         Ok(())
     }
 
@@ -301,14 +346,14 @@ impl Reader {
             self.others += 1;
             return Ok(());
         }
-        let (_, offset) = json.split_once(r#","offset":"#).context("an offset")?;
+        let offset = after(json, &OFFSET).context("an offset")?;
         let (offset, rest) = offset.split_once(',').context("an offset")?;
         let offset = offset.parse()?;
         if self.offset.is_some_and(|last| offset != last + 1) {
             bail!("offset {offset} after {:?}", self.offset);
         }
         self.offset = Some(offset);
-        let (_, data) = rest.split_once(r#""data":"#).context("data")?;
+        let data = after(rest, &DATA).context("data")?;
         self.note_payload(data.strip_suffix('}').context("the end of a message")?)
     }
 

@@ -2,10 +2,26 @@
 //! more: what does not look as expected is an error.
 
 use anyhow::{Context, Result, ensure};
+use memchr::{memchr, memmem};
 
 /// A request without a body. `fields` are complete lines.
 pub fn get(target: &str, fields: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
+    let mut request = Vec::new();
+    push_get(&mut request, &[target], &[fields]);
+    String::from_utf8(request).unwrap_or_default()
+}
+
+/// The same at the end of a buffer, of a target and fields in pieces.
+pub fn push_get(buffer: &mut Vec<u8>, target: &[&str], fields: &[&str]) {
+    let mut push = |pieces: &[&str]| {
+        let pieces = pieces.iter().map(|piece| piece.as_bytes());
+        pieces.for_each(|piece| buffer.extend_from_slice(piece));
+    };
+    push(&["GET "]);
+    push(target);
+    push(&[" HTTP/1.1\r\nHost: localhost\r\n"]);
+    push(fields);
+    push(&["\r\n"]);
 }
 
 /// A request with a body of text.
@@ -33,7 +49,7 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// Reads the head if all of it is there. Any status but 101 and 200 is an error.
     pub fn read(bytes: &'a [u8]) -> Result<Option<Self>> {
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
             return Ok(None);
         };
         let text = std::str::from_utf8(&bytes[..end + 4])?;
@@ -49,8 +65,9 @@ impl<'a> Head<'a> {
 
     /// A field's value, by its name in any case.
     pub fn field(self, name: &str) -> Option<&'a str> {
-        self.text.split("\r\n").find_map(|line| {
-            let (key, value) = line.split_once(':')?;
+        self.text.split('\n').find_map(|line| {
+            let (key, value) = line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(':')?;
             key.eq_ignore_ascii_case(name).then(|| value.trim())
         })
     }
@@ -69,7 +86,7 @@ impl<'a> Head<'a> {
 
 /// The content of the chunk at the beginning, and where the next begins, if it is complete.
 pub fn chunk(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
-    let Some(line) = bytes.windows(2).position(|two| two == b"\r\n") else {
+    let Some(line) = memchr(b'\r', bytes) else {
         return Ok(None);
     };
     let length = usize::from_str_radix(std::str::from_utf8(&bytes[..line])?, 16)?;

@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use crowd::process::Process;
+use crowd::threads::Threads;
 use crowd::{Crowd, Dialect, Kind, PATIENCE, Publisher, wire};
 
 use super::PAYLOAD_BYTES;
@@ -38,6 +40,20 @@ impl Rig {
         self.publisher.publish(messages)?;
         self.crowd.wait_for(self.publisher.published())?;
         self.publisher.serve()
+    }
+
+    /// Waits until the server sleeps: what its clients asked for by now is answered, or waits.
+    pub fn settle(&mut self, server: &Threads) -> Result<()> {
+        const LOOK_AGAIN: Duration = Duration::from_micros(200);
+        let start = Instant::now();
+        while !server.are_asleep()? {
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "the server does not come to rest"
+            );
+            sleep(LOOK_AGAIN);
+        }
+        Ok(())
     }
 
     /// Takes in what came while others had their turns: pings, for the most part.

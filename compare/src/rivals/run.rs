@@ -165,7 +165,8 @@ impl Run {
         let mut failures = Vec::new();
         let mut rigs = self.rigs(kind, &mut failures);
         if self.options.wants(Figures::Cpu) {
-            let one = |rig: &mut Rig| turns::cpu(rig, 1, turn);
+            let polls = kind == Kind::Longpoll;
+            let one = |rig: &mut Rig| turns::cpu(rig, 1, turn, polls);
             self.cell(
                 kind,
                 &[Measure::CpuOneInFlight],
@@ -175,7 +176,7 @@ impl Run {
             )?;
             // A poll takes all that is there at once: bursts say nothing about it.
             if kind != Kind::Longpoll && !self.stop.is_asked() {
-                let burst = |rig: &mut Rig| turns::cpu(rig, 64, turn);
+                let burst = |rig: &mut Rig| turns::cpu(rig, 64, turn, polls);
                 self.cell(
                     kind,
                     &[Measure::CpuBurst64],

@@ -12,10 +12,17 @@ use super::rounds::{Shares, Turn};
 
 /// Bursts of `messages`, one after the other, for at least so long. The value is the CPU time of the server for each
 /// delivery, in µs, the share of the publishing included.
-pub fn cpu(rig: &mut Rig, messages: u64, at_least: Duration) -> Result<Turn> {
+///
+/// If subscribers poll, the next burst waits until the server has taken their polls in: else a part of them, and not the same
+/// for each server, would find the next message there and not wait for it, which costs less.
+pub fn cpu(rig: &mut Rig, messages: u64, at_least: Duration, polls: bool) -> Result<Turn> {
+    let server = rig.process.threads()?;
     let watch = Watch::start(rig)?;
     let mut bursts = 0_u32;
     while bursts == 0 || watch.began.elapsed() < at_least {
+        if polls {
+            rig.settle(&server)?;
+        }
         rig.burst(messages)?;
         bursts += 1;
     }
