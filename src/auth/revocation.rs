@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -23,13 +24,17 @@ pub enum Revoked {
 
 /// What is revoked, each until its time.
 #[derive(Debug, Default)]
-pub(super) struct Revocations(Mutex<HashMap<Revoked, Instant>>);
+pub(super) struct Revocations {
+    list: Mutex<HashMap<Revoked, Instant>>,
+    /// How many there are, so that who looks at none waits for nobody.
+    count: AtomicUsize,
+}
 
 impl Revocations {
     /// Revokes for a while. A longer time that was set before stays.
     pub fn add(&self, revoked: Revoked, time: Duration, count_max: usize) -> Result<(), Problem> {
         let now = Instant::now();
-        let mut list = self.0.lock();
+        let mut list = self.list.lock();
         if list.len() >= count_max && !list.contains_key(&revoked) {
             list.retain(|_, until| *until > now);
             list.shrink_to_fit();
@@ -41,15 +46,16 @@ impl Revocations {
         }
         let until = list.entry(revoked).or_insert(now);
         *until = (*until).max(now + time);
+        self.count.store(list.len(), Ordering::Release);
         Ok(())
     }
 
     /// Checks that neither the user nor the token is revoked.
     pub fn check(&self, principal: &Principal) -> Result<(), Problem> {
-        let list = self.0.lock();
-        if list.is_empty() {
+        if self.count.load(Ordering::Acquire) == 0 {
             return Ok(());
         }
+        let list = self.list.lock();
         let now = Instant::now();
         let is_revoked = |revoked: Revoked| list.get(&revoked).is_some_and(|until| *until > now);
         let user = principal.user.clone().map(Revoked::User);

@@ -86,11 +86,13 @@ impl Channel {
         }
     }
 
-    /// Gives a seat back and says whether the audience is empty now.
-    pub fn stand(&self, key: usize) -> bool {
+    /// Gives a seat back and says whether the audience is empty now. From `now_ms` on the channel is idle then.
+    pub fn stand(&self, key: usize, now_ms: impl FnOnce() -> u64) -> bool {
         let seats = &mut self.audience.lock().seats;
         seats.remove(key);
         if seats.is_empty() {
+            // Under the lock: who looks for idle channels sees the seat or the touch.
+            self.touch(now_ms());
             // Ten thousand readers that left must not leave their seats behind.
             seats.shrink_to_fit();
         }

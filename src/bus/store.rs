@@ -95,10 +95,16 @@ struct Idle {
 }
 
 impl Idle {
+    /// One that somebody attends is not idle, and comes last.
     fn new(channel: &Arc<Channel>) -> Self {
+        let is_attended = channel.audience_len() > 0;
         Self {
             channel: Arc::clone(channel),
-            since_ms: channel.active_ms(),
+            since_ms: if is_attended {
+                u64::MAX
+            } else {
+                channel.active_ms()
+            },
         }
     }
 }
@@ -300,9 +306,12 @@ impl Store {
         }
     }
 
-    /// Notes that somebody left a channel.
-    pub fn touch(&self, channel: &Channel) {
-        channel.touch(self.now_ms());
+    /// Gives a seat of a channel back.
+    pub fn leave(&self, channel: &Channel, key: usize) {
+        let was_last = channel.stand(key, || self.now_ms());
+        if was_last {
+            self.tidy(channel);
+        }
     }
 
     /// Drops what is too old in all channels, and forgets the channels that were idle too long. Gives way to other tasks

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::channel::Channel;
 use super::name::ChannelName;
-use super::position::{Position, Start};
+use super::position::Start;
 use super::reader::{Reader, Source};
 use super::signal::{Seat, Signal};
 use super::store::Store;
@@ -37,7 +37,13 @@ impl Subscription {
         let position = store.with_log(&channel, |log| log.locate(start));
         // There may be something to read at once: messages after the position, or a gap to tell.
         signal.mark(index);
-        Self::seated(store, channel, key, position)
+        let name = channel.name.clone();
+        Self {
+            reader: Reader::new(name, Source::Channel(Arc::clone(&channel)), position),
+            store: Arc::clone(store),
+            channel,
+            key,
+        }
     }
 
     /// Attaches where a reader stands that has read all there was. The channel that it looked at is not looked up again, and
@@ -49,27 +55,21 @@ impl Subscription {
         index: u32,
     ) -> Self {
         let position = reader.position;
-        if let Some(channel) = reader.channel()
+        if let Some(channel) = reader.channel().cloned()
             && let Ok(key) = channel.sit(Seat::new(Arc::clone(signal), index))
         {
             // Looked at after the seat is taken, so nothing falls between.
             if channel.log().head() != position {
                 signal.mark(index);
             }
-            return Self::seated(store, Arc::clone(channel), key, position);
+            return Self {
+                reader,
+                store: Arc::clone(store),
+                channel,
+                key,
+            };
         }
         Self::new(store, &reader.name, Start::After(position), signal, index)
-    }
-
-    fn seated(store: &Arc<Store>, channel: Arc<Channel>, key: usize, position: Position) -> Self {
-        store.touch(&channel);
-        let name = channel.name.clone();
-        Self {
-            reader: Reader::new(name, Source::Channel(Arc::clone(&channel)), position),
-            store: Arc::clone(store),
-            channel,
-            key,
-        }
     }
 
     /// Charges the channel for an encoding of a publication that is kept with it.
@@ -80,10 +80,6 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.store.touch(&self.channel);
-        let was_last = self.channel.stand(self.key);
-        if was_last {
-            self.store.tidy(&self.channel);
-        }
+        self.store.leave(&self.channel, self.key);
     }
 }

@@ -18,6 +18,7 @@ pub struct Alarm(Mutex<Patience>);
 pub struct WaitTime {
     alarm: Arc<Alarm>,
     wait: Duration,
+    has_begun: bool,
 }
 
 impl Alarm {
@@ -28,29 +29,29 @@ impl Alarm {
 
     /// Makes a wait, which begins when it is first polled.
     pub fn wait(self: &Arc<Self>, wait: Duration) -> WaitTime {
-        self.rest();
         WaitTime {
             alarm: Arc::clone(self),
             wait,
+            has_begun: false,
         }
     }
 
-    /// Nothing is waited for, until something is again. Whoever begins to wait calls it, and nobody when a wait is over: by
-    /// then somebody else may wait.
-    pub fn rest(&self) {
-        self.0.lock().rest();
-    }
-
-    /// Something is waited for: from now on, if it was not before. Ready once it is due.
-    pub fn poll_waiting(&self, cx: &mut Context<'_>, within: Duration) -> Poll<()> {
-        self.0.lock().poll_waiting(cx, within)
+    /// Something is waited for, from now on or as before; what was waited for until now is not any more. Nobody says so
+    /// when a wait is over, because by then somebody else may wait. Ready once it is due.
+    pub fn poll_waiting(&self, cx: &mut Context<'_>, within: Duration, anew: bool) -> Poll<()> {
+        let mut patience = self.0.lock();
+        if anew {
+            patience.rest();
+        }
+        patience.poll_waiting(cx, within)
     }
 }
 
 impl WaitTime {
     /// Ready once the time is up.
     pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.alarm.poll_waiting(cx, self.wait)
+        let anew = !std::mem::replace(&mut self.has_begun, true);
+        self.alarm.poll_waiting(cx, self.wait, anew)
     }
 }
 

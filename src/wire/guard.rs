@@ -134,6 +134,8 @@ pub struct GuardedIo<S, P> {
     phase: Arc<Phase>,
     within: Within,
     awaited: Awaited,
+    /// True if the time for it does not run yet. While a request is answered, the alarm is the request's.
+    waits_anew: bool,
     alarm: Arc<Alarm>,
     stall: Stall,
     /// Given back when the connection closes, even if it was upgraded and hyper has long let go of it.
@@ -148,6 +150,7 @@ impl<S, P> GuardedIo<S, P> {
             phase,
             within,
             awaited: Awaited::Head,
+            waits_anew: false,
             alarm,
             stall: Stall::new(within.stall),
             permit,
@@ -163,10 +166,7 @@ impl<S, P> GuardedIo<S, P> {
     fn awaits(&mut self, awaited: Awaited) {
         if self.awaited != awaited {
             self.awaited = awaited;
-            // While a request is answered the alarm is the request's.
-            if awaited != Awaited::Nothing {
-                self.alarm.rest();
-            }
+            self.waits_anew = true;
         }
     }
 
@@ -179,7 +179,8 @@ impl<S, P> GuardedIo<S, P> {
             Awaited::Head => self.within.head,
             Awaited::Request | Awaited::Nothing => self.within.idle,
         };
-        self.alarm.poll_waiting(cx, within)
+        let anew = std::mem::take(&mut self.waits_anew);
+        self.alarm.poll_waiting(cx, within, anew)
     }
 
     /// Notes the outcome of a write.

@@ -62,7 +62,7 @@ fn nobody_stays_asleep_however_rounds_joins_and_leaves_mix() {
                 0..3 => sitters.push(sit(&channel)),
                 3 if sitters.len() > 1 => {
                     let gone = sitters.swap_remove(random.usize(..sitters.len()));
-                    channel.stand(gone.key);
+                    channel.stand(gone.key, || 0);
                 }
                 4 => {
                     channel.announce(7);
