@@ -95,16 +95,10 @@ struct Idle {
 }
 
 impl Idle {
-    /// One that somebody attends is not idle, and comes last.
     fn new(channel: &Arc<Channel>) -> Self {
-        let is_attended = channel.audience_len() > 0;
         Self {
             channel: Arc::clone(channel),
-            since_ms: if is_attended {
-                u64::MAX
-            } else {
-                channel.active_ms()
-            },
+            since_ms: channel.active_ms(),
         }
     }
 }
@@ -425,7 +419,8 @@ impl Store {
     fn longest_idle_first(&self) -> Vec<Idle> {
         let mut channels: Vec<Idle> = self.table.read().channels.values().map(Idle::new).collect();
         channels.retain(|idle| !idle.channel.log().is_pristine());
-        channels.sort_by_key(|idle| idle.since_ms);
+        // Those that somebody attends come last, whenever they were published to.
+        channels.sort_by_cached_key(|idle| (idle.channel.audience_len() > 0, idle.since_ms));
         channels
     }
 

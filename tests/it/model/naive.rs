@@ -85,7 +85,6 @@ impl Naive {
     pub fn attach(&mut self, name: &ChannelName, start: Start) -> Position {
         let life = self.life_or_new(name);
         life.audience += 1;
-        life.active = Instant::now();
         self.look(name, |life| life.locate(start))
     }
 
@@ -93,9 +92,11 @@ impl Naive {
     pub fn detach(&mut self, name: &ChannelName) {
         let life = self.lives.get_mut(name).expect("an attended channel stays");
         life.audience -= 1;
-        life.active = Instant::now();
-        if life.audience == 0 && life.messages.is_empty() {
-            self.lives.remove(name);
+        if life.audience == 0 {
+            life.active = Instant::now();
+            if life.messages.is_empty() {
+                self.lives.remove(name);
+            }
         }
     }
 

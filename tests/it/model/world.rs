@@ -330,9 +330,9 @@ impl World {
             if name == publishing {
                 publishing_was_shed = lost;
             } else if lost {
-                shed.push(life.active);
+                shed.push((life.audience > 0, life.active));
             } else if tail < shed_tail {
-                unshed.push(life.active);
+                unshed.push((life.audience > 0, life.active));
             }
             life.tail = tail;
         }
