@@ -53,7 +53,7 @@ pub fn expectations(
     );
     hold(figures.resume_ms, Some(start("resume_ms", cell, &line)));
     hold(figures.bytes.map(|bytes| bytes.down.payload), payload(cell));
-    hold(figures.requests_per_message, requests(cell, &line, measure));
+    hold(figures.requests_per_message, requests(cell, &line));
     hold(figures.connections_per_message, connections(cell, measure));
     hold(figures.wakeups_per_minute, wakeups(cell, measure));
     hold(figures.idle_bytes_per_hour, idle_bytes(cell, measure));
@@ -267,7 +267,7 @@ fn payload(cell: &Cell) -> Option<Limits> {
     })
 }
 
-fn requests(cell: &Cell, line: &Line, measure: Duration) -> Option<Limits> {
+fn requests(cell: &Cell, line: &Line) -> Option<Limits> {
     let per_s = per_s(cell)?;
     let (from, to, tolerance, why) = match cell.transport {
         Transport::WebSocket | Transport::Sse => (0.0, 0.0, 0.0, "none after the first".to_owned()),
@@ -282,9 +282,7 @@ fn requests(cell: &Cell, line: &Line, measure: Duration) -> Option<Limits> {
             let (period, period_max) = period_ms(cell, line);
             let (least, most) = (1000.0 / period_max / per_s, 1000.0 / period / per_s);
             let why = "polls in a second for messages in a second".to_owned();
-            // A message more or less may arrive in the counted time than was published in it.
-            let edge = 1.0 / (per_s * measure.as_secs_f64());
-            (least, most, most * (2.0 * COUNT_TOLERANCE + edge), why)
+            (least, most, most * COUNT_TOLERANCE, why)
         }
     };
     Some(Limits {
@@ -302,8 +300,7 @@ fn connections(cell: &Cell, measure: Duration) -> Option<Limits> {
         figure: "connections_per_message",
         from: each,
         to: each,
-        // Polls deliver a little more or less than was published in the time.
-        tolerance: each * 0.5,
+        tolerance: each * COUNT_TOLERANCE,
         why: "one connection for each client in all the time".to_owned(),
     })
 }
@@ -440,7 +437,7 @@ mod tests {
             [false, true, true]
         );
         let line = Line::of(&cell);
-        let limits = requests(&cell, &line, Duration::from_secs(1)).expect("they are counted");
+        let limits = requests(&cell, &line).expect("they are counted");
         assert_eq!((limits.from, limits.to), (1.0, 1.0));
     }
 

@@ -166,11 +166,10 @@ impl Ledger {
         let _ = tokio::time::timeout(most, waiting).await;
     }
 
-    /// Closes the book: what has not come is lost.
+    /// Closes the book: what has not come is lost, be it of the warm-up.
     pub fn close(&self) -> Delivered {
         let mut inner = self.inner();
-        let lost = inner.deliveries.expected - inner.deliveries.delivered;
-        inner.deliveries.lost = lost;
+        inner.deliveries.lost = inner.missing;
         Delivered {
             deliveries: inner.deliveries,
             latency_us: inner.latency_us.clone(),
@@ -254,6 +253,19 @@ mod tests {
         let ledger = Ledger::new(Payloads::new(40, 1), 1);
         ledger.arrive(0, Instant::now(), &Payloads::new(40, 1).make(9));
         assert_eq!(ledger.close().deliveries.corrupted, 1);
+    }
+
+    #[test]
+    fn what_is_lost_in_the_warm_up_is_lost() {
+        let ledger = Ledger::new(Payloads::new(40, 1), 2);
+        let (early, start) = (ledger.publish(Instant::now(), false), Instant::now());
+        let counted = ledger.publish(start, true);
+        ledger.arrive(0, start, &early);
+        for reader in 0..2 {
+            ledger.arrive(reader, start, &counted);
+        }
+        let delivered = ledger.close().deliveries;
+        assert_eq!((delivered.delivered, delivered.lost), (2, 1));
     }
 
     #[test]

@@ -31,7 +31,16 @@ pub struct Repeat {
     pub others_cpu_share: f64,
     /// Share of one core that the host took.
     pub stolen_share: f64,
+    /// Messages that were to go out in a second.
+    pub planned_per_s: f64,
+    /// Different messages that count.
+    pub messages: u64,
 }
+
+/// A percentile is told if so many different messages are behind it, in all repeats together. A message to a hundred
+/// clients is one event: what delays it delays it for all.
+const MESSAGES_MIN_P99: u64 = 20;
+const MESSAGES_MIN_P999: u64 = 100;
 
 /// The figures of one repeat, by the names of [`Figures`].
 #[derive(Debug, Clone, Default)]
@@ -150,11 +159,15 @@ impl Found {
             })
         };
         let bytes = kinds(|figures| figures.up).zip(kinds(|figures| figures.down));
+        let messages: u64 = self.repeats.iter().map(|repeat| repeat.messages).sum();
+        let of_many = |least: u64, pick: fn(&RepeatFigures) -> Option<f64>| {
+            of(pick).filter(|_| messages >= least)
+        };
         Figures {
             latency_p50_ms: of(|figures| figures.latency_p50_ms),
             latency_p90_ms: of(|figures| figures.latency_p90_ms),
-            latency_p99_ms: of(|figures| figures.latency_p99_ms),
-            latency_p999_ms: of(|figures| figures.latency_p999_ms),
+            latency_p99_ms: of_many(MESSAGES_MIN_P99, |figures| figures.latency_p99_ms),
+            latency_p999_ms: of_many(MESSAGES_MIN_P999, |figures| figures.latency_p999_ms),
             latency_max_ms: of(|figures| figures.latency_max_ms),
             cold_start_ms: of(|figures| figures.cold_start_ms),
             resume_ms: of(|figures| figures.resume_ms),
@@ -198,6 +211,8 @@ impl Repeat {
             server_cpu_share: outcome.server_cpu.map(share),
             others_cpu_share: share(others.busy),
             stolen_share: share(others.stolen),
+            planned_per_s: outcome.planned_per_s,
+            messages: outcome.delivered.deliveries.expected / cell.subscribers.max(1) as u64,
         }
     }
 }
@@ -211,9 +226,9 @@ impl RepeatFigures {
             load_cpu_share: Some(outcome.load_cpu.as_secs_f64() / outcome.elapsed.as_secs_f64()),
             cold_start_ms: median_ms(&outcome.starts.cold),
             resume_ms: median_ms(&outcome.starts.resume),
-            wakeups_per_minute: Some(
-                per_client_second(cell, outcome, outcome.window.wakeups) * 60.0,
-            ),
+            // Where traffic never pauses, the radio never sleeps: none is not few.
+            wakeups_per_minute: (outcome.window.wakeups > 0 || outcome.arrivals == 0)
+                .then(|| per_client_second(cell, outcome, outcome.window.wakeups) * 60.0),
             ..Self::default()
         };
         if cell.rate == Rate::Idle {
@@ -322,6 +337,39 @@ mod tests {
         assert_eq!(figure(&[3.0, 1.0, 2.0]), Some((2.0, 1.0, 3.0)));
         assert_eq!(figure(&[4.0, 1.0]), Some((2.5, 1.0, 4.0)));
         assert_eq!(figure(&[]), None);
+    }
+
+    #[test]
+    fn a_message_to_many_is_one_event() {
+        let found = |messages: u64, repeats: usize| {
+            let timing = Timing {
+                warm_up: Duration::ZERO,
+                measure: Duration::from_secs(1),
+            };
+            let mut found = Found::nothing(crate::cell::tests::cell(), timing);
+            let repeat = Repeat {
+                figures: RepeatFigures {
+                    latency_p99_ms: Some(1.0),
+                    latency_p999_ms: Some(2.0),
+                    ..RepeatFigures::default()
+                },
+                deliveries: Deliveries::default(),
+                failures: Vec::new(),
+                server_cpu_share: None,
+                others_cpu_share: 0.0,
+                stolen_share: 0.0,
+                planned_per_s: messages as f64,
+                messages,
+            };
+            found.repeats = vec![repeat; repeats];
+            let figures = found.figures();
+            let told = [figures.latency_p99_ms, figures.latency_p999_ms];
+            told.map(|figure| figure.is_some())
+        };
+        assert_eq!(found(19, 1), [false, false]);
+        assert_eq!(found(10, 2), [true, false]);
+        assert_eq!(found(33, 3), [true, false]);
+        assert_eq!(found(50, 2), [true, true]);
     }
 
     #[test]

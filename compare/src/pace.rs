@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::cell::Rate;
+use crate::run::Timing;
 
 /// The moments of sending, from the start of the load. At a steady rate each message has a share of the time of its own,
 /// and goes out at a random moment of it: else publishing and polling would be in step, and a poll would always find
@@ -21,6 +22,21 @@ pub fn moments(rate: Rate, until: Duration, seed: u64) -> Vec<Duration> {
                 .collect()
         }
     }
+}
+
+/// The moments of the warm-up: those of the counted time, over and over, so that it ends as the counted time does. What
+/// was published before the counted time and arrives in it is then as much as what is published in it and arrives later,
+/// and requests, bytes and CPU time are divided by the messages that they were for.
+pub fn before(counted: &[Duration], timing: &Timing) -> Vec<Duration> {
+    let Timing { warm_up, measure } = *timing;
+    let mut moments = Vec::new();
+    // Rounds that end with the warm-up; the first of them may be cut off at its beginning.
+    let rounds = warm_up.as_secs_f64() / measure.as_secs_f64();
+    for round in (1..=rounds.ceil() as u32).rev() {
+        let at = |moment: &Duration| (warm_up + *moment).checked_sub(measure * round);
+        moments.extend(counted.iter().filter_map(at));
+    }
+    moments
 }
 
 fn steady(per_s: f64, until: Duration, seed: u64) -> Vec<Duration> {
@@ -44,6 +60,24 @@ mod tests {
         for (index, moment) in moments.iter().enumerate() {
             assert_eq!((moment.as_secs_f64() * 10.0).floor() as usize, index);
         }
+    }
+
+    #[test]
+    fn the_warm_up_ends_as_the_counted_time_does() {
+        let s = Duration::from_secs_f64;
+        let counted = [s(0.3), s(1.9)];
+        let before = |warm_up| {
+            let timing = Timing {
+                warm_up: s(warm_up),
+                measure: s(2.0),
+            };
+            let moments = before(&counted, &timing);
+            let ms = moments.iter().map(|moment| moment.as_millis());
+            ms.collect::<Vec<_>>()
+        };
+        assert_eq!(before(1.0), [900]);
+        assert_eq!(before(2.0), [300, 1900]);
+        assert_eq!(before(4.5), [400, 800, 2400, 2800, 4400]);
     }
 
     #[test]

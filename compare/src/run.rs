@@ -24,8 +24,6 @@ use crate::payload::Payloads;
 
 /// Subscribers that attach at a time.
 pub const ATTACH_AT_ONCE: usize = 100;
-/// Makes the random moments of the counted time others than those of the warm-up.
-pub const COUNTED: u64 = 1;
 /// From the last preparation to the first message.
 const LEAD: Duration = Duration::from_millis(20);
 /// What a message may take beside the network and the poll interval, before it counts as lost.
@@ -159,6 +157,8 @@ pub struct Outcome {
     pub others: Option<Busy>,
     /// Memory that each client added to the gateway.
     pub memory_bytes_per_client: Option<f64>,
+    /// Messages that were to go out in a second.
+    pub planned_per_s: f64,
     /// Messages that went out in a second.
     pub achieved_per_s: f64,
     /// How long clients took to start.
@@ -192,9 +192,8 @@ pub async fn once(
         start + timing.warm_up,
         start + timing.warm_up + timing.measure,
     );
-    // Two plans, so that as many messages count as the rate says, whatever falls into the warm-up.
-    let warming = pace::moments(cell.rate, timing.warm_up, seed);
-    let counted = pace::moments(cell.rate, timing.measure, seed ^ COUNTED);
+    let counted = pace::moments(cell.rate, timing.measure, seed);
+    let warming = pace::before(&counted, timing);
     send_all(rig, &ledger, start, &warming, false).await?;
     rig.sleep_until(warm).await?;
     let before = mark(rig, &ledger, &subscribers)?;
@@ -221,6 +220,7 @@ pub async fn once(
         memory_bytes_per_client: memory_after
             .zip(memory_before)
             .map(|(after, before)| after.saturating_sub(before) as f64 / cell.subscribers as f64),
+        planned_per_s: counted.len() as f64 / timing.measure.as_secs_f64(),
         achieved_per_s: counted.len() as f64 / span.as_secs_f64(),
         idle_speed: rig.idle_speed(),
         delivered,

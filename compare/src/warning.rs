@@ -17,6 +17,7 @@ const SPREAD_MAX: f64 = 0.5;
 /// Differences below these are noise of the machine, however large they are beside a small median.
 const SPREAD_MS_MIN: f64 = 0.3;
 const SPREAD_US_MIN: f64 = 2.0;
+const SPREAD_KIB_MIN: f64 = 1.0;
 /// From this share of a core on, others disturb.
 const OTHERS_CPU_SHARE_MAX: f64 = 0.1;
 /// From this share of a core on, the host disturbs.
@@ -32,7 +33,7 @@ pub fn warnings(
     let mut warnings = wrong_messages(deliveries);
     warnings.extend(failures(repeats));
     warnings.extend(load_at_its_limit(figures));
-    warnings.extend(rate_not_reached(cell, figures));
+    warnings.extend(rate_not_reached(cell, repeats, figures));
     warnings.extend(server_at_its_limit(repeats));
     warnings.extend(wide_spread(figures));
     warnings.extend(disturbed(repeats));
@@ -98,12 +99,13 @@ fn load_at_its_limit(figures: &Figures) -> Option<Warning> {
     })
 }
 
-fn rate_not_reached(cell: &Cell, figures: &Figures) -> Option<Warning> {
-    let offered = match cell.rate {
-        Rate::Idle => return None,
-        Rate::Steady { per_s } => per_s,
-        Rate::Bursts { size, every_s } => size as f64 / every_s,
-    };
+fn rate_not_reached(cell: &Cell, repeats: &[Repeat], figures: &Figures) -> Option<Warning> {
+    if cell.rate == Rate::Idle {
+        return None;
+    }
+    // What was planned: of a rate that does not go into the time only so many messages fit.
+    let planned = repeats.iter().map(|repeat| repeat.planned_per_s);
+    let offered = planned.fold(0.0, f64::max);
     let achieved = figures.achieved_per_s?.min;
     (achieved < offered * ACHIEVED_SHARE_MIN).then(|| {
         let message =
@@ -124,34 +126,44 @@ fn server_at_its_limit(repeats: &[Repeat]) -> Option<Warning> {
     })
 }
 
-fn wide_spread(figures: &Figures) -> Vec<Warning> {
+fn wide_spread(figures: &Figures) -> Option<Warning> {
     let watched = [
+        ("p50", figures.latency_p50_ms, SPREAD_MS_MIN, "ms"),
+        ("p90", figures.latency_p90_ms, SPREAD_MS_MIN, "ms"),
+        ("p99", figures.latency_p99_ms, SPREAD_MS_MIN, "ms"),
+        ("p99.9", figures.latency_p999_ms, SPREAD_MS_MIN, "ms"),
         (
-            "latency_p50_ms",
-            figures.latency_p50_ms,
-            SPREAD_MS_MIN,
-            "ms",
-        ),
-        (
-            "server_cpu_us_per_message",
+            "CPU time",
             figures.server_cpu_us_per_message,
             SPREAD_US_MIN,
             "µs",
+        ),
+        (
+            "memory",
+            figures.server_memory_kib_per_client,
+            SPREAD_KIB_MIN,
+            "KiB",
         ),
     ];
     let wide = |figure: &Figure, least: f64| {
         let spread = figure.max - figure.min;
         spread > least && spread > figure.median * SPREAD_MAX
     };
-    let wide = watched.into_iter().filter_map(|(name, figure, least, unit)| {
-        let figure = figure.filter(|figure| wide(figure, least))?;
+    let wide = watched
+        .into_iter()
+        .filter_map(|(name, figure, least, unit)| {
+            let figure = figure.filter(|figure| wide(figure, least))?;
+            let Figure { median, min, max } = figure;
+            Some(format!("{name} {min:.2} to {max:.2} {unit} ({median:.2})"))
+        });
+    let wide: Vec<String> = wide.collect();
+    (!wide.is_empty()).then(|| {
         let message = format!(
-            "{name} was between {:.2} and {:.2} {unit}, over half of its median of {:.2} {unit}",
-            figure.min, figure.max, figure.median
+            "between repeats these differed by over half of their medians: {}",
+            wide.join(", ")
         );
-        Some(warning("wide_spread", false, message))
-    });
-    wide.collect()
+        warning("wide_spread", false, message)
+    })
 }
 
 fn disturbed(repeats: &[Repeat]) -> Vec<Warning> {
@@ -189,6 +201,8 @@ mod tests {
             server_cpu_share: Some(0.1),
             others_cpu_share: 0.0,
             stolen_share: 0.0,
+            planned_per_s: 10.0,
+            messages: 30,
         }
     }
 
@@ -217,6 +231,36 @@ mod tests {
         assert_eq!(
             codes(repeat(), Deliveries::default(), &figures),
             Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn a_rate_that_does_not_go_into_the_time_is_reached() {
+        let odd = Repeat {
+            planned_per_s: 2.0,
+            ..repeat()
+        };
+        let figures = Figures {
+            achieved_per_s: figure(2.0, 2.0, 2.0),
+            ..Figures::default()
+        };
+        let codes = codes(odd, Deliveries::default(), &figures);
+        assert_eq!(codes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_spreads_is_named() {
+        let figures = Figures {
+            latency_p50_ms: figure(1.0, 0.9, 1.1),
+            latency_p999_ms: figure(2.0, 1.34, 4.09),
+            ..Figures::default()
+        };
+        let [only] = &warnings(&cell(), &[repeat()], &Deliveries::default(), &figures)[..] else {
+            panic!("one warning")
+        };
+        assert!(
+            only.message.contains("p99.9 1.34 to 4.09 ms (2.00)"),
+            "{only:?}"
         );
     }
 

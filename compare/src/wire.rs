@@ -61,6 +61,9 @@ pub enum Origin {
     },
 }
 
+/// Clients that come and go before anything is measured.
+const FIRST_CLIENTS: usize = 4;
+
 /// A gateway with its network and its clients.
 pub struct Wire {
     cell: Cell,
@@ -126,7 +129,7 @@ impl Wire {
         };
         let starts_channel = format!("{channel}:starts");
         publish_for_starts(&direct, &starts_channel).await?;
-        Ok(Self {
+        let wire = Self {
             publisher: Publisher::connect(&direct, channel).await?,
             cell: cell.clone(),
             channel: channel.to_owned(),
@@ -136,7 +139,26 @@ impl Wire {
             process,
             clock: Clock::new()?,
             _proxy: proxy,
-        })
+        };
+        if wire.process.is_some() {
+            wire.break_in(&direct).await?;
+        }
+        Ok(wire)
+    }
+
+    /// A few clients that take a message and leave. What a gateway needs for its first clients and keeps then is no cost of
+    /// the later ones, and would be a large part of the memory of a hundred.
+    async fn break_in(&self, direct: &Target) -> Result<()> {
+        let mut subscription = self.subscription(0);
+        subscription.channel = self.starts_channel.clone();
+        subscription.cursor = Some("earliest".to_owned());
+        subscription.first_poll_after = Duration::ZERO;
+        for _ in 0..FIRST_CLIENTS {
+            First::of(direct, &subscription)
+                .await
+                .context("a first client")?;
+        }
+        Ok(())
     }
 
     fn subscription(&self, reader: usize) -> Subscription {
