@@ -1,18 +1,19 @@
 //! The command line.
 
 use std::io::Write as _;
-use std::net::ToSocketAddrs as _;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cell::{Network, Rate};
 use crate::label::{self, Only};
 use crate::machine::{self, Placement};
-use crate::network::namespace::Order;
+use crate::network::namespace::{self, Order};
 use crate::output::Output;
 use crate::plan::{Choice, Depth, Plan};
 use crate::report;
@@ -208,12 +209,12 @@ fn plan(args: &MeasureArgs, is_tls: Option<bool>) -> Plan {
         _ => Depth::Usual,
     };
     let choice = Choice {
-        only: args.only.clone(),
-        rates: args.rate.clone(),
-        sizes: args.size.clone(),
-        subscribers: args.subscribers.clone(),
-        intervals: args.interval.clone(),
-        networks: args.network.clone(),
+        only: distinct(&args.only),
+        rates: distinct(&args.rate),
+        sizes: distinct(&args.size),
+        subscribers: distinct(&args.subscribers),
+        intervals: distinct(&args.interval),
+        networks: distinct(&args.network),
         deflate: args.deflate,
     };
     let plan = Plan::new(depth, &choice);
@@ -223,17 +224,50 @@ fn plan(args: &MeasureArgs, is_tls: Option<bool>) -> Plan {
     plan
 }
 
-/// The first Ctrl-C; a second one ends the process as usual.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without it nobody can stop the run early, and it ends by itself.
-        std::future::pending::<()>().await;
-    }
-    tokio::spawn(async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(EXIT_INTERRUPTED.into());
+/// What was named, each once, in the order of its first time: twice would be measured twice.
+fn distinct<T: PartialEq + Clone>(named: &[T]) -> Vec<T> {
+    let mut once: Vec<T> = Vec::with_capacity(named.len());
+    for item in named {
+        if !once.contains(item) {
+            once.push(item.clone());
         }
+    }
+    once
+}
+
+/// The first Ctrl-C or SIGTERM, from the first poll on. A second one ends the process at once, and leaves no network
+/// namespace behind.
+async fn interrupted() {
+    let (Ok(mut interrupts), Ok(mut terminations)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        // Without them nobody can stop the run early, and it ends by itself.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupts.recv() => {}
+        _ = terminations.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+        }
+        namespace::remove_own();
+        std::process::exit(EXIT_INTERRUPTED.into());
     });
+}
+
+/// How long each address of a host may take to accept a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// The first address at which somebody listens: `localhost` has two, and a gateway often only one. If nobody does, the
+/// first, so that the run says what is wrong with it.
+fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let listens = |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_MAX).is_ok();
+    let found = addresses.iter().find(listens);
+    found.or(addresses.first()).copied()
 }
 
 /// Where the gateway is, in parts.
@@ -267,12 +301,11 @@ impl Place {
             .with_context(|| format!("{url} names no host"))?;
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let name = authority.host().trim_matches(['[', ']']);
-        let mut addresses = (name, port)
+        let addresses: Vec<SocketAddr> = (name, port)
             .to_socket_addrs()
-            .with_context(|| format!("{name} is not found"))?;
-        let address = addresses
-            .next()
-            .with_context(|| format!("{name} has no address"))?;
+            .with_context(|| format!("{name} is not found"))?
+            .collect();
+        let address = reachable(&addresses).with_context(|| format!("{name} has no address"))?;
         let origin = Origin::Url {
             address,
             host: authority.as_str().to_owned(),
@@ -318,4 +351,32 @@ fn command() -> String {
         command.push_str(&arguments.join(" "));
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_addresses_of_a_host_the_one_that_answers_is_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let open = listener.local_addr().expect("an address");
+        // The port is the listener's, but at an address where nobody listens.
+        let closed = SocketAddr::from(([127, 0, 0, 2], open.port()));
+        assert_eq!(reachable(&[closed, open]), Some(open));
+        assert_eq!(reachable(&[closed]), Some(closed));
+        assert_eq!(reachable(&[]), None);
+    }
+
+    #[test]
+    fn what_is_named_twice_is_measured_once() {
+        let typed = ["compare", "--rate", "10,1,10/s", "--only", "sse,sse,h1"];
+        let args = Cli::parse_from(typed).measure;
+        assert_eq!(distinct(&args.rate).len(), 2);
+        let plan_of = |typed: &[&str]| plan(&Cli::parse_from(typed).measure, None).cells.len();
+        assert_eq!(
+            plan_of(&typed),
+            plan_of(&["compare", "--rate", "10,1", "--only", "sse,h1"])
+        );
+    }
 }
