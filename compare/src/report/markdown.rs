@@ -1,6 +1,6 @@
 //! The report as Markdown: the tables and the method, fit for a README.
 
-use super::adjective::{Aspect, judgements};
+use super::adjective::{Aspect, RULE, judgements};
 use super::summary::{Row, Summary, summary};
 use super::{notes, reasons};
 use crate::condition::Condition;
@@ -126,7 +126,7 @@ fn adjectives(results: &Results, condition: &Condition) -> String {
     let mut lines = vec![
         "## The usual adjectives, with figures".to_owned(),
         String::new(),
-        "What guides say → what was measured (low: at most twice the least; medium: ten times; high: more).".to_owned(),
+        RULE.to_owned(),
         String::new(),
         line(std::iter::once("transport").chain(names).map(str::to_owned)),
         "|---|---|---|---|---|".to_owned(),
@@ -138,13 +138,13 @@ fn adjectives(results: &Results, condition: &Condition) -> String {
             let Some(measured) = &judgement.measured else {
                 return format!("{} → no valid figure", judgement.said.word());
             };
-            let figures: Vec<String> = measured
+            let figures = measured
                 .figures
                 .iter()
-                .map(|(metric, value)| {
-                    format!("{} {}", metric.name(), text::with_unit(*metric, *value))
-                })
-                .collect();
+                .map(|figure| format!("{} {}", figure.metric.name(), figure.in_words()));
+            let missing = measured.missing.iter();
+            let missing = missing.map(|metric| format!("{} not measured", metric.name()));
+            let figures: Vec<String> = figures.chain(missing).collect();
             format!(
                 "{} → {}: {}",
                 judgement.said.word(),

@@ -77,7 +77,13 @@ pub struct Weight {
 pub const TINY: f64 = 1e-3;
 
 /// Memory comes in pages of 4 KiB, of which a client has a share: less than this is as good as none.
-const MEMORY_KIB_MIN: f64 = 1.0;
+pub const MEMORY_KIB_MIN: f64 = 1.0;
+
+/// A request for twenty messages is as good as none.
+pub const REQUESTS_MIN: f64 = 0.05;
+
+/// A kilobyte in an hour is as good as none.
+pub const IDLE_BYTES_MIN: f64 = 1000.0;
 
 const fn weigh(metric: Metric, weight: f64, floor: f64) -> Weight {
     Weight {
@@ -118,7 +124,7 @@ pub const CASES: [Case; 7] = [
             weigh(Metric::Bytes, 1.0, TINY),
             Weight {
                 posts: 0.1,
-                ..weigh(Metric::Requests, 1.0, 0.05)
+                ..weigh(Metric::Requests, 1.0, REQUESTS_MIN)
             },
             weigh(Metric::Memory, 1.0, MEMORY_KIB_MIN),
         ],
@@ -139,7 +145,7 @@ pub const CASES: [Case; 7] = [
             at_most: 10_000.0,
         },
         weights: &[
-            at_rest(Metric::IdleBytes, 2.0, 1000.0),
+            at_rest(Metric::IdleBytes, 2.0, IDLE_BYTES_MIN),
             at_rest(Metric::Memory, 1.0, MEMORY_KIB_MIN),
             at_rest(Metric::WakeUps, 1.0, 0.1),
         ],
@@ -244,7 +250,7 @@ pub const CASES: [Case; 7] = [
         },
         weights: &[
             at_rest(Metric::WakeUps, 2.0, 0.1),
-            at_rest(Metric::IdleBytes, 1.0, 1000.0),
+            at_rest(Metric::IdleBytes, 1.0, IDLE_BYTES_MIN),
             weigh(Metric::Bytes, 1.0, TINY),
             weigh(Metric::Resume, 1.0, 100.0),
         ],

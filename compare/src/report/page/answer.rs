@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{figure, heading, scrolling};
 use crate::condition::Condition;
-use crate::report::adjective::{Aspect, Judgement, judgements};
+use crate::report::adjective::{Aspect, Judgement, RULE, judgements};
 use crate::report::summary::{self, Row};
 use crate::report::{notes, plot, reasons};
 use crate::results::Results;
@@ -149,10 +149,7 @@ pub fn adjectives(results: &Results) -> Markup {
     html! {
         section id="adjectives" {
             h2 { "The usual adjectives, with figures in their place" }
-            p class="hint" {
-                "First what guides say, then what was measured here: low is at most twice the least of the four, medium at \
-                 most ten times, high is more. Client complexity is measured by requests."
-            }
+            p class="hint" { (RULE) }
             (scrolling("Adjectives and figures", &table))
         }
     }
@@ -169,9 +166,10 @@ fn judgement(judgement: &Judgement) -> Markup {
                         @if measured.adjective == judgement.said { "is " } @else { "but is " }
                         (measured.adjective.word())
                     }
-                    @for (metric, value) in &measured.figures {
-                        small { (text::with_unit(*metric, *value)) " " (metric.name()) }
+                    @for figure in &measured.figures {
+                        small { (figure.in_words()) " " (figure.metric.name()) }
                     }
+                    @for metric in &measured.missing { small { (metric.name()) " not measured" } }
                 },
             }
         }
