@@ -30,6 +30,7 @@ pub mod rivals;
 
 // What people read.
 pub mod condition;
+pub mod level;
 pub mod metric;
 #[cfg(test)]
 mod sample;

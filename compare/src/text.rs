@@ -93,6 +93,16 @@ pub fn spread_in_column(metric: Metric, figure: Figure) -> Option<String> {
     (min != max).then(|| format!("{min}–{max}"))
 }
 
+/// Names as people list them: `a, b and c`.
+pub fn list(names: &[String], last: &str) -> String {
+    match names {
+        [others @ .., end] if !others.is_empty() => {
+            format!("{} {last} {end}", others.join(", "))
+        }
+        _ => names.concat(),
+    }
+}
+
 /// A transport's name.
 pub fn transport(transport: Transport) -> &'static str {
     match transport {

@@ -29,7 +29,10 @@ pub fn terminal(results: &Results) -> String {
     let mut parts = Vec::new();
     match summary(results) {
         Some(summary) => {
-            parts.push(format!("{}; * least", text::condition(&summary.condition)));
+            parts.push(format!(
+                "{}; * least, or level with it",
+                text::condition(&summary.condition)
+            ));
             parts.push(figures(&summary) + "\n");
             parts.push(verdicts(results));
         }
@@ -65,7 +68,7 @@ fn figures(summary: &Summary) -> String {
         }
         let figures = shown.iter().map(|&column| {
             let text = row.figures[column].map_or_else(String::new, |ranked| {
-                let mark = if ranked.is_least { "*" } else { "" };
+                let mark = if ranked.is_best { "*" } else { "" };
                 format!(
                     "{mark}{}",
                     text::in_column(summary.columns[column], ranked.figure)

@@ -106,7 +106,7 @@ const fn at_rest(metric: Metric, weight: f64, floor: f64) -> Weight {
 pub const CASES: [Case; 7] = [
     Case {
         name: "chat",
-        about: "Everybody sends and receives, about once a second; one message is sent for ten that are received.",
+        about: "Everybody sends and receives; one message is sent for ten that are received.",
         setting: Setting {
             per_s: (0.2, 20.0),
             per_s_near: 1.0,
@@ -152,7 +152,7 @@ pub const CASES: [Case; 7] = [
     },
     Case {
         name: "dashboard",
-        about: "The server sends about ten times a second to who watches; half a second late is soon enough.",
+        about: "The server sends a few times a second to who watches; half a second late is soon enough.",
         setting: Setting {
             per_s: (1.0, 20.0),
             per_s_near: 10.0,
@@ -194,7 +194,7 @@ pub const CASES: [Case; 7] = [
     },
     Case {
         name: "trading",
-        about: "The server sends a hundred times a second and more; the slowest deliveries decide.",
+        about: "The server sends without pause; the slowest deliveries decide.",
         setting: Setting {
             per_s: (50.0, f64::INFINITY),
             per_s_near: 100.0,
@@ -235,7 +235,7 @@ pub const CASES: [Case; 7] = [
     },
     Case {
         name: "mobile",
-        about: "The server sends to phones over a slow network; each time the radio wakes up, the battery pays.",
+        about: "The server sends to phones over a network with delay; each time the radio wakes up, the battery pays.",
         setting: Setting {
             per_s: (0.1, 20.0),
             per_s_near: 1.0,

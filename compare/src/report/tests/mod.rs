@@ -229,7 +229,7 @@ fn invalid_cells_are_shown_and_neither_ranked_nor_drawn() {
             .figures
             .iter()
             .flatten()
-            .all(|ranked| !ranked.is_least)
+            .all(|ranked| !ranked.is_best)
     );
     let html = page(&all);
     assert!(html.contains("1 cell invalid") && html.contains("the load used 97 % of its core"));
