@@ -87,10 +87,11 @@ impl Adjective {
         }
     }
 
+    /// By the ratio as it is printed, or 2.00 would be low here and medium there.
     fn of_ratio(ratio: f64) -> Self {
         match ratio {
-            r if r <= 2.0 => Self::Low,
-            r if r <= 10.0 => Self::Medium,
+            r if r < 2.005 => Self::Low,
+            r if r < 10.05 => Self::Medium,
             _ => Self::High,
         }
     }
@@ -238,4 +239,23 @@ fn typical<'a>(cells: &[&'a CellResult], transport: Transport) -> Option<&'a Cel
         .filter(|cell| cell.cell.transport == transport && cell.is_valid());
     own.min_by(|a, b| distance(a).total_cmp(&distance(b)))
         .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_that_reads_as_a_limit_is_within_it() {
+        let words = [2.004, 2.006, 10.04, 10.06].map(Adjective::of_ratio);
+        assert_eq!(
+            words,
+            [
+                Adjective::Low,
+                Adjective::Medium,
+                Adjective::Medium,
+                Adjective::High
+            ]
+        );
+    }
 }

@@ -79,7 +79,7 @@ fn the_markdown_has_the_tables() {
     | WebSocket | low → low: p50 latency 60.0 µs (1.00 ×), p99 latency 120 µs (1.00 ×) | low → low: bytes per message 130 B (1.00 ×), idle bytes per hour 1.20 kB (1.00 ×) | medium → low: server CPU per message 5.00 µs (1.25 ×), server memory per client 3.00 KiB (1.50 ×) | low → low: requests per message 0.0020 (1.00 ×) |
     | SSE | low → low: p50 latency 70.0 µs (1.17 ×), p99 latency 140 µs (1.17 ×) | low → medium: bytes per message 151 B (1.16 ×), idle bytes per hour 9.80 kB (8.17 ×) | medium → medium: server CPU per message 6.00 µs (1.50 ×), server memory per client 9.00 KiB (4.50 ×) | low → low: requests per message 0.0020 (1.00 ×) |
     | long poll | medium → low: p50 latency 100 µs (1.67 ×), p99 latency 200 µs (1.67 ×) | medium → high: bytes per message 660 B (5.08 ×), idle bytes per hour 97.0 kB (80.8 ×) | high → medium: server CPU per message 20.0 µs (5.00 ×), server memory per client 10.0 KiB (5.00 ×) | medium → high: requests per message 1.00 (20.0 ×) |
-    | short poll | high → high: p50 latency 500 ms (8,333 ×), p99 latency 1.00 s (8,333 ×) | high → high: bytes per message 182 B (1.40 ×), idle bytes per hour 1.50 MB (1,250 ×) | high → low: server CPU per message 4.00 µs (1.00 ×), server memory per client 2.00 KiB (1.00 ×) | high → low: requests per message 0.100 (2.00 ×) |
+    | short poll | high → high: p50 latency 500 ms (8,333 ×), p99 latency 1.00 s (8,333 ×) | high → high: bytes per message 182 B (1.40 ×), idle bytes per hour 1,500 kB (1,250 ×) | high → low: server CPU per message 4.00 µs (1.00 ×), server memory per client 2.00 KiB (1.00 ×) | high → low: requests per message 0.100 (2.00 ×) |
     "#);
 }
 
