@@ -177,3 +177,20 @@ async fn tool(name: &str, arguments: &[&str]) -> Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_made_is_removed_by_its_name() {
+        let name = format!("{}test", own_prefix());
+        if let Err(error) = add(&name) {
+            eprintln!("skipped: {error:#}");
+            return;
+        }
+        assert!(Path::new(NAMES).join(&name).exists());
+        remove_own();
+        assert!(!Path::new(NAMES).join(&name).exists());
+    }
+}
