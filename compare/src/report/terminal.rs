@@ -18,6 +18,10 @@ const RULED: TableStyle = TableStyle::new()
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
+/// What a cost is; the report has more on it.
+const COST: &str =
+    "cost: what a case weighs, each divided by the least and multiplied; best at everything is 1";
+
 /// What has no room here.
 const LEFT_OUT: [Metric; 2] = [Metric::P999, Metric::Handshake];
 
@@ -35,6 +39,7 @@ pub fn terminal(results: &Results) -> String {
             ));
             parts.push(figures(&summary) + "\n");
             parts.push(verdicts(results));
+            parts.push(COST.to_owned());
         }
         None => parts.push("No cell was measured.".to_owned()),
     }

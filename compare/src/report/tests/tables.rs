@@ -45,6 +45,7 @@ fn the_terminal_shows_figures_then_verdicts_then_doubts() {
      mobile          cannot say                      nothing was measured with 0.1 to 20 messages/s,
                                                      evenly, over a delayed network
     ────────────────────────────────────────────────────────────────────────────────────────────────────
+    cost: what a case weighs, each divided by the least and multiplied; best at everything is 1
     The run was interrupted, or is not over: this is a part of it, 8 cells.
     invalid: long poll, HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback: the load used 97 % of its core
     skipped: 1 % loss: network namespaces need root
