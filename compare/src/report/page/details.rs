@@ -90,7 +90,7 @@ pub fn expectations(results: &Results) -> Markup {
         }
     };
     html! {
-        section id="expected" {
+        section id="expected" class=[(differing == 0).then_some("agrees")] {
             h2 { "Expected beside measured" }
             p {
                 (text::count((count - differing) as u64)) " of " (notes::counted(count, "figure"))
@@ -98,7 +98,7 @@ pub fn expectations(results: &Results) -> Markup {
                 @if differing > 0 { "; the cells of the others come first, and those are flagged" }
                 "."
             }
-            p class="hint print" { "On paper only those that differ are listed." }
+            p class="hint print" { "On paper only those that differ are listed; the page has all." }
             (scrolling("Expected beside measured", &table))
         }
     }

@@ -225,7 +225,7 @@ fn on_paper_only_what_differs_is_listed() {
     let html = page(&all);
     let agreeing = html.find("<tbody class=\"agrees\">").expect("a group");
     assert!(html.find("differs</span>").is_some_and(|at| at < agreeing));
-    assert!(html.contains("#expected .agrees { display: none; }"));
+    assert!(html.contains("#expected .agrees, #expected.agrees .scroll { display: none; }"));
 }
 
 #[test]
