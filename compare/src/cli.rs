@@ -1,12 +1,11 @@
 //! The command line.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,18 +14,17 @@ use crate::label::{self, Only};
 use crate::machine::{self, Placement};
 use crate::network::namespace::{self, Order};
 use crate::output::Output;
+use crate::place::{self, Place};
 use crate::plan::{Choice, Depth, Plan};
 use crate::report;
 use crate::rivals;
 use crate::schema::Schema;
 use crate::serve::{self, ServeArgs};
 use crate::session::Session;
-use crate::wire::{self, Origin, Parts};
+use crate::wire::{self, Parts};
 
 /// Exit status of who was interrupted (128 and SIGINT).
 pub const EXIT_INTERRUPTED: u8 = 130;
-/// The authorities of a Debian system.
-const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Of everything that is drawn at random, unless another is given.
 const SEED: u64 = 20_261_125;
 
@@ -135,7 +133,10 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
     // Before any thread is there, for it would stay where it was.
     let placement = Placement::take()?;
     machine.placement = placement.to_string();
-    let place = Place::of(args, placement)?;
+    let place = match &args.url {
+        Some(url) => Place::elsewhere(url, args.ca.as_deref())?,
+        None => Place::own(placement)?,
+    };
     // Removed with the folder when the run ends.
     let certs = tempfile::tempdir()?;
     let session = Session {
@@ -191,7 +192,7 @@ fn run_one(args: &RunArgs) -> Result<()> {
     let order: Order = serde_json::from_reader(std::io::stdin())?;
     let certs = tempfile::tempdir()?;
     let parts = Parts {
-        origin: &own(placement)?,
+        origin: &place::own(placement)?,
         certs: certs.path(),
         ca: None,
     };
@@ -259,84 +260,6 @@ async fn interrupted() {
     });
 }
 
-/// How long each address of a host may take to accept a connection.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
-
-/// The first address at which somebody listens: `localhost` has two, and a gateway often only one. If nobody does, the
-/// first, so that the run says what is wrong with it.
-fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    let listens = |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_MAX).is_ok();
-    let found = addresses.iter().find(listens);
-    found.or(addresses.first()).copied()
-}
-
-/// Where the gateway is, in parts.
-struct Place {
-    origin: Origin,
-    is_tls: Option<bool>,
-    ca: Option<Vec<u8>>,
-}
-
-impl Place {
-    fn of(args: &MeasureArgs, placement: Placement) -> Result<Self> {
-        let Some(url) = &args.url else {
-            return Ok(Self {
-                origin: own(placement)?,
-                is_tls: None,
-                ca: None,
-            });
-        };
-        let uri: http::Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
-        let is_tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => bail!("{url}: write http:// or https://"),
-        };
-        ensure!(
-            matches!(uri.path(), "/" | ""),
-            "{url}: write it without a path"
-        );
-        let authority = uri
-            .authority()
-            .with_context(|| format!("{url} names no host"))?;
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let name = authority.host().trim_matches(['[', ']']);
-        let addresses: Vec<SocketAddr> = (name, port)
-            .to_socket_addrs()
-            .with_context(|| format!("{name} is not found"))?
-            .collect();
-        let address = reachable(&addresses).with_context(|| format!("{name} has no address"))?;
-        let origin = Origin::Url {
-            address,
-            host: authority.as_str().to_owned(),
-        };
-        let ca = if is_tls {
-            Some(authorities(args)?)
-        } else {
-            None
-        };
-        Ok(Self {
-            origin,
-            is_tls: Some(is_tls),
-            ca,
-        })
-    }
-}
-
-/// A gateway of our own: this executable once more.
-fn own(placement: Placement) -> Result<Origin> {
-    Ok(Origin::Own {
-        executable: std::env::current_exe()?,
-        placement,
-    })
-}
-
-fn authorities(args: &MeasureArgs) -> Result<Vec<u8>> {
-    let path = args.ca.clone().unwrap_or_else(|| SYSTEM_CA.into());
-    std::fs::read(&path)
-        .with_context(|| format!("{}: give the authorities to trust by --ca", path.display()))
-}
-
 fn default_folder() -> PathBuf {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     PathBuf::from("target/compare").join(now.replace(':', "-"))
@@ -356,17 +279,6 @@ fn command() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn of_the_addresses_of_a_host_the_one_that_answers_is_taken() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let open = listener.local_addr().expect("an address");
-        // The port is the listener's, but at an address where nobody listens.
-        let closed = SocketAddr::from(([127, 0, 0, 2], open.port()));
-        assert_eq!(reachable(&[closed, open]), Some(open));
-        assert_eq!(reachable(&[closed]), Some(closed));
-        assert_eq!(reachable(&[]), None);
-    }
 
     #[test]
     fn what_is_named_twice_is_measured_once() {

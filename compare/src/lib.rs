@@ -39,6 +39,7 @@ pub mod verdict;
 
 pub mod cli;
 pub mod output;
+pub mod place;
 pub mod report;
 pub mod schema;
 pub mod session;
