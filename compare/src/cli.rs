@@ -1,31 +1,30 @@
 //! The command line.
 
 use std::io::Write as _;
-use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cell::{Network, Rate};
 use crate::label::{self, Only};
 use crate::machine::{self, Placement};
-use crate::network::namespace::Order;
+use crate::network::namespace::{self, Order};
 use crate::output::Output;
+use crate::place::{self, Place};
 use crate::plan::{Choice, Depth, Plan};
 use crate::report;
 use crate::rivals;
 use crate::schema::Schema;
 use crate::serve::{self, ServeArgs};
 use crate::session::Session;
-use crate::wire::{self, Origin, Parts};
+use crate::wire::{self, Parts};
 
 /// Exit status of who was interrupted (128 and SIGINT).
 pub const EXIT_INTERRUPTED: u8 = 130;
-/// The authorities of a Debian system.
-const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Of everything that is drawn at random, unless another is given.
 const SEED: u64 = 20_261_125;
 
@@ -134,7 +133,10 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
     // Before any thread is there, for it would stay where it was.
     let placement = Placement::take()?;
     machine.placement = placement.to_string();
-    let place = Place::of(args, placement)?;
+    let place = match &args.url {
+        Some(url) => Place::elsewhere(url, args.ca.as_deref())?,
+        None => Place::own(placement)?,
+    };
     // Removed with the folder when the run ends.
     let certs = tempfile::tempdir()?;
     let session = Session {
@@ -190,7 +192,7 @@ fn run_one(args: &RunArgs) -> Result<()> {
     let order: Order = serde_json::from_reader(std::io::stdin())?;
     let certs = tempfile::tempdir()?;
     let parts = Parts {
-        origin: &own(placement)?,
+        origin: &place::own(placement)?,
         certs: certs.path(),
         ca: None,
     };
@@ -208,12 +210,12 @@ fn plan(args: &MeasureArgs, is_tls: Option<bool>) -> Plan {
         _ => Depth::Usual,
     };
     let choice = Choice {
-        only: args.only.clone(),
-        rates: args.rate.clone(),
-        sizes: args.size.clone(),
-        subscribers: args.subscribers.clone(),
-        intervals: args.interval.clone(),
-        networks: args.network.clone(),
+        only: distinct(&args.only),
+        rates: distinct(&args.rate),
+        sizes: distinct(&args.size),
+        subscribers: distinct(&args.subscribers),
+        intervals: distinct(&args.interval),
+        networks: distinct(&args.network),
         deflate: args.deflate,
     };
     let plan = Plan::new(depth, &choice);
@@ -223,85 +225,39 @@ fn plan(args: &MeasureArgs, is_tls: Option<bool>) -> Plan {
     plan
 }
 
-/// The first Ctrl-C; a second one ends the process as usual.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without it nobody can stop the run early, and it ends by itself.
-        std::future::pending::<()>().await;
-    }
-    tokio::spawn(async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(EXIT_INTERRUPTED.into());
+/// What was named, each once, in the order of its first time: twice would be measured twice.
+fn distinct<T: PartialEq + Clone>(named: &[T]) -> Vec<T> {
+    let mut once: Vec<T> = Vec::with_capacity(named.len());
+    for item in named {
+        if !once.contains(item) {
+            once.push(item.clone());
         }
-    });
-}
-
-/// Where the gateway is, in parts.
-struct Place {
-    origin: Origin,
-    is_tls: Option<bool>,
-    ca: Option<Vec<u8>>,
-}
-
-impl Place {
-    fn of(args: &MeasureArgs, placement: Placement) -> Result<Self> {
-        let Some(url) = &args.url else {
-            return Ok(Self {
-                origin: own(placement)?,
-                is_tls: None,
-                ca: None,
-            });
-        };
-        let uri: http::Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
-        let is_tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => bail!("{url}: write http:// or https://"),
-        };
-        ensure!(
-            matches!(uri.path(), "/" | ""),
-            "{url}: write it without a path"
-        );
-        let authority = uri
-            .authority()
-            .with_context(|| format!("{url} names no host"))?;
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let name = authority.host().trim_matches(['[', ']']);
-        let mut addresses = (name, port)
-            .to_socket_addrs()
-            .with_context(|| format!("{name} is not found"))?;
-        let address = addresses
-            .next()
-            .with_context(|| format!("{name} has no address"))?;
-        let origin = Origin::Url {
-            address,
-            host: authority.as_str().to_owned(),
-        };
-        let ca = if is_tls {
-            Some(authorities(args)?)
-        } else {
-            None
-        };
-        Ok(Self {
-            origin,
-            is_tls: Some(is_tls),
-            ca,
-        })
     }
+    once
 }
 
-/// A gateway of our own: this executable once more.
-fn own(placement: Placement) -> Result<Origin> {
-    Ok(Origin::Own {
-        executable: std::env::current_exe()?,
-        placement,
-    })
-}
-
-fn authorities(args: &MeasureArgs) -> Result<Vec<u8>> {
-    let path = args.ca.clone().unwrap_or_else(|| SYSTEM_CA.into());
-    std::fs::read(&path)
-        .with_context(|| format!("{}: give the authorities to trust by --ca", path.display()))
+/// The first Ctrl-C or SIGTERM, from the first poll on. A second one ends the process at once, and leaves no network
+/// namespace behind.
+async fn interrupted() {
+    let (Ok(mut interrupts), Ok(mut terminations)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        // Without them nobody can stop the run early, and it ends by itself.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupts.recv() => {}
+        _ = terminations.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+        }
+        namespace::remove_own();
+        std::process::exit(EXIT_INTERRUPTED.into());
+    });
 }
 
 fn default_folder() -> PathBuf {
@@ -318,4 +274,21 @@ fn command() -> String {
         command.push_str(&arguments.join(" "));
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_twice_is_measured_once() {
+        let typed = ["compare", "--rate", "10,1,10/s", "--only", "sse,sse,h1"];
+        let args = Cli::parse_from(typed).measure;
+        assert_eq!(distinct(&args.rate).len(), 2);
+        let plan_of = |typed: &[&str]| plan(&Cli::parse_from(typed).measure, None).cells.len();
+        assert_eq!(
+            plan_of(&typed),
+            plan_of(&["compare", "--rate", "10,1", "--only", "sse,h1"])
+        );
+    }
 }

@@ -159,6 +159,10 @@ pub fn network(text: &str) -> Result<Network, String> {
         );
     };
     let one_way_ms = number(delay, 0.0..=10_000.0)?;
+    // No delay is no proxy, whose own delay would be all that is measured.
+    if one_way_ms == 0.0 {
+        return Ok(Network::Loopback);
+    }
     Ok(Network::Delay {
         one_way_ms,
         jitter_ms: one_way_ms / 10.0,
@@ -252,6 +256,7 @@ mod tests {
             bits_per_s: None,
         };
         assert_eq!(network("50ms"), Ok(expected));
+        assert_eq!(network("0ms"), Ok(Network::Loopback));
     }
 
     #[test]

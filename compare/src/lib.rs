@@ -30,6 +30,7 @@ pub mod rivals;
 
 // What people read.
 pub mod condition;
+pub mod level;
 pub mod metric;
 #[cfg(test)]
 mod sample;
@@ -38,6 +39,7 @@ pub mod verdict;
 
 pub mod cli;
 pub mod output;
+pub mod place;
 pub mod report;
 pub mod schema;
 pub mod session;

@@ -14,7 +14,7 @@ use crate::warning;
 /// Digits of a latency that are kept over all repeats.
 const DIGITS: u8 = 3;
 /// Buckets of latency between a power of ten and the next.
-const BUCKETS_PER_DECADE: f64 = 20.0;
+pub const BUCKETS_PER_DECADE: f64 = 20.0;
 
 /// What one repeat found, of which the outcome's own histogram was added to that of the cell.
 #[derive(Debug, Clone)]

@@ -54,7 +54,20 @@ impl Output {
     }
 }
 
-/// One line for each cell, one column for each figure: its median, least and most. What was not measured is empty.
+/// The parts of a line, in the order of their columns.
+const PARTS: [&str; 8] = [
+    "cell",
+    "repeats",
+    "warm_up_s",
+    "measure_s",
+    "valid",
+    "deliveries",
+    "figures",
+    "warnings",
+];
+
+/// One line for each cell, one column for each figure: its median, least and most. What was not measured is empty; what was
+/// measured in no cell has no column.
 pub fn csv(results: &Results) -> Result<Vec<u8>> {
     let mut rows = Vec::new();
     for cell in &results.cells {
@@ -85,6 +98,8 @@ pub fn csv(results: &Results) -> Result<Vec<u8>> {
             names.push(name);
         }
     }
+    // Stable: within a part the order is that of before.
+    names.sort_by_key(|name| PARTS.iter().position(|part| is_of(name, part)));
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(&names)?;
     for row in &rows {
@@ -98,7 +113,12 @@ pub fn csv(results: &Results) -> Result<Vec<u8>> {
     Ok(writer.into_inner()?)
 }
 
-/// `{"a":{"b":1}}` is the column `a.b`.
+fn is_of(name: &str, part: &str) -> bool {
+    let rest = name.strip_prefix(part);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// `{"a":{"b":1}}` is the column `a.b`. What is absent has no columns: its parts, as `.median`, are not known.
 fn flatten(name: &str, value: &Value, columns: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
@@ -106,8 +126,33 @@ fn flatten(name: &str, value: &Value, columns: &mut Vec<(String, String)>) {
                 flatten(&format!("{name}.{member}"), value, columns);
             }
         }
-        Value::Null => columns.push((name.to_owned(), String::new())),
+        Value::Null => {}
         Value::String(text) => columns.push((name.to_owned(), text.clone())),
         other => columns.push((name.to_owned(), other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Transport;
+    use crate::sample;
+
+    #[test]
+    fn a_figure_that_one_cell_lacks_has_no_column_beside_its_parts() {
+        let cells = vec![sample::idle(Transport::Sse), sample::cell(Transport::Poll)];
+        let text = String::from_utf8(csv(&sample::results(cells)).expect("written"));
+        let text = text.expect("of UTF-8");
+        let columns: Vec<&str> = text.lines().next().expect("a head").split(',').collect();
+        let is_part = |name: &&&str| {
+            let prefix = format!("{name}.");
+            columns.iter().any(|other| other.starts_with(&prefix))
+        };
+        assert_eq!(columns.iter().find(is_part), None);
+        assert!(columns.contains(&"figures.latency_p50_ms.median"));
+        assert!(columns.contains(&"cell.poll_interval_s"));
+        assert_eq!(columns.last(), Some(&"warnings"));
+        let widths: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
+        assert_eq!(widths, [columns.len(); 3]);
     }
 }

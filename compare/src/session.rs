@@ -20,7 +20,9 @@ use crate::network::namespace::{Namespace, Order};
 use crate::output::Output;
 use crate::plan::{self, Plan, Planned};
 use crate::report;
-use crate::results::{CellResult, Gateway, Machine, Method, Results, SCHEMA_VERSION, Skipped};
+use crate::results::{
+    CellResult, Gateway, Machine, Method, Results, SCHEMA_VERSION, Skipped, Warning,
+};
 use crate::run::Outcome;
 use crate::warning;
 use crate::wire::{self, Origin, Parts};
@@ -83,10 +85,15 @@ struct Progress {
 impl Session {
     /// Measures until all is done, or until `stop` ends. Results are on disk in both cases.
     pub async fn run(&self, stop: impl Future<Output = ()>) -> Result<Results> {
-        let (cells, skipped) = self.feasible().await;
+        tokio::pin!(stop);
+        // `stop` comes first, for it listens from its first poll on: what is tried here makes a network namespace.
+        let (cells, skipped) = tokio::select! {
+            biased;
+            () = &mut stop => return self.stopped_at_once(),
+            feasible = self.feasible() => feasible,
+        };
         self.announce(&cells, &skipped);
         let mut progress = Progress::new(self, &cells, skipped);
-        tokio::pin!(stop);
         let bar = self.bar(&cells);
         let is_done = {
             let measuring = self.measure(&cells, &mut progress, &bar);
@@ -97,6 +104,13 @@ impl Session {
         };
         bar.finish_and_clear();
         progress.results.complete = is_done;
+        progress.save(&self.output)?;
+        Ok(progress.results)
+    }
+
+    /// The results of a run that was stopped before anything was measured.
+    fn stopped_at_once(&self) -> Result<Results> {
+        let mut progress = Progress::new(self, &[], Vec::new());
         progress.save(&self.output)?;
         Ok(progress.results)
     }
@@ -386,7 +400,7 @@ impl Progress {
         match outcome {
             Ok(outcome) => self.found[index].add(&outcome),
             Err(error) => {
-                let mut why = format!("it failed: {error:#}");
+                let mut why = format!("{error:#}");
                 // Only those of a gateway elsewhere are on.
                 if why.contains("rate_limited") {
                     why.push_str(LIMITS_HINT);
@@ -394,7 +408,7 @@ impl Progress {
                 self.given_up.insert(index, why.clone());
                 self.results.skipped.push(Skipped {
                     what: label::of(cell),
-                    why,
+                    why: format!("it failed: {why}"),
                 });
             }
         }
@@ -405,7 +419,11 @@ impl Progress {
         self.results.cells = self
             .found
             .iter()
-            .filter_map(Found::result)
+            .enumerate()
+            .filter_map(|(index, found)| {
+                let why = self.given_up.get(&index);
+                Some(with_failure(found.result()?, why.map(String::as_str)))
+            })
             .collect::<Vec<CellResult>>();
         self.results.warnings.clone_from(&self.standing_warnings);
         self.results
@@ -413,6 +431,16 @@ impl Progress {
             .extend(busy_machine(&self.results.cells));
         output.write(&self.results)
     }
+}
+
+/// A cell of which a later repeat failed must not be used: what failed once may have gone wrong before, unseen.
+fn with_failure(mut result: CellResult, why: Option<&str>) -> CellResult {
+    result.warnings.extend(why.map(|why| Warning {
+        code: "repeat_failed".to_owned(),
+        message: format!("repeat {} failed: {why}", result.repeats + 1),
+        invalidates: true,
+    }));
+    result
 }
 
 fn is_lossy(cell: &Cell) -> bool {
@@ -485,7 +513,6 @@ fn busy_machine(cells: &[CellResult]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cell::Transport;
-    use crate::results::Warning;
     use crate::sample;
 
     #[test]
@@ -503,6 +530,18 @@ mod tests {
         };
         assert_eq!([0, 1, 2].map(disturbed), [false, false, true]);
         assert_eq!(busy_machine(&[]), None);
+    }
+
+    #[test]
+    fn a_cell_of_which_a_later_repeat_failed_is_invalid() {
+        let whole = sample::cell(Transport::Sse);
+        assert_eq!(with_failure(whole.clone(), None), whole);
+        let broken = with_failure(whole, Some("the gateway closed a connection"));
+        assert!(!broken.is_valid());
+        assert_eq!(
+            broken.warnings[0].message,
+            "repeat 4 failed: the gateway closed a connection"
+        );
     }
 
     #[test]

@@ -73,11 +73,11 @@ pub fn milliseconds(value: f64) -> String {
     }
 }
 
+/// Bytes, from a thousand on in kB: the columns have no larger unit, and a figure reads the same everywhere.
 fn bytes(value: f64) -> String {
     match value {
         v if v < 999.5 => format!("{} B", number(v)),
-        v if v < 999_500.0 => format!("{} kB", number(v / 1e3)),
-        v => format!("{} MB", number(v / 1e6)),
+        v => format!("{} kB", number(v / 1e3)),
     }
 }
 
@@ -91,6 +91,16 @@ pub fn spread_in_column(metric: Metric, figure: Figure) -> Option<String> {
     let min = number(figure.min * metric.column_factor());
     let max = number(figure.max * metric.column_factor());
     (min != max).then(|| format!("{min}–{max}"))
+}
+
+/// Names as people list them: `a, b and c`.
+pub fn list(names: &[String], last: &str) -> String {
+    match names {
+        [others @ .., end] if !others.is_empty() => {
+            format!("{} {last} {end}", others.join(", "))
+        }
+        _ => names.concat(),
+    }
 }
 
 /// A transport's name.
@@ -120,15 +130,6 @@ pub fn protocol(protocol: Protocol) -> &'static str {
         Protocol::Http1 => "HTTP/1.1",
         Protocol::Http1Tls => "HTTP/1.1 + TLS",
         Protocol::Http2Tls => "HTTP/2 + TLS",
-    }
-}
-
-/// A protocol's name where there is little room.
-pub fn protocol_short(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http1 => "h1",
-        Protocol::Http1Tls => "h1+TLS",
-        Protocol::Http2Tls => "h2+TLS",
     }
 }
 
@@ -280,6 +281,7 @@ mod tests {
         assert_eq!(with_unit(Metric::P99, 2510.0), "2.51 s");
         assert_eq!(with_unit(Metric::Bytes, 312.0), "312 B");
         assert_eq!(with_unit(Metric::IdleBytes, 45_200.0), "45.2 kB");
+        assert_eq!(with_unit(Metric::IdleBytes, 1_120_000.0), "1,120 kB");
         assert_eq!(with_unit(Metric::Cpu, 12.3), "12.3 µs");
         assert_eq!(with_unit(Metric::LoadCpu, 0.25), "25.0 %");
     }

@@ -2,8 +2,8 @@
 //!
 //! A case names the cells that speak for it, what must hold, and what is weighed. Each transport that holds what must hold
 //! has a *cost*: each weighed figure divided by the least of them, to the power of its share of the weights, multiplied. So
-//! who is best at everything costs 1. The least cost is taken. A transport that comes within [`LEVEL`], or whose spread
-//! reaches the first one's, is level with it.
+//! who is best at everything costs 1. The least cost is taken. A transport that is level with it by the rule of
+//! [`Level`] is named beside it.
 
 pub mod case;
 mod contender;
@@ -13,14 +13,12 @@ mod setting;
 mod tests;
 
 use crate::condition::{Choice, Condition};
+use crate::level::Level;
 use crate::metric::Metric;
 use crate::results::{Figure, Results};
 use case::{CASES, Case, Weight};
 use contender::{examine, measured_weights, not_measured};
-use cost::{answer, is_level, rank};
-
-/// Costs whose ratio is below this are level.
-pub const LEVEL: f64 = 1.1;
+use cost::{answer, level, rank};
 
 /// The least share of what a case weighs that has to be measured.
 pub const MEASURED_SHARE_MIN: f64 = 0.5;
@@ -61,8 +59,8 @@ pub struct RunnerUp {
     pub choice: Choice,
     /// Its cost, divided by that of the first.
     pub ratio: f64,
-    /// Whether the difference is too small, or the spread too large, to call one of them better.
-    pub level: bool,
+    /// Whether one of them can be called better.
+    pub level: Level,
     /// What the ratio is made of, the most decisive first, without what made no difference.
     pub decided: Vec<Decisive>,
 }
@@ -78,6 +76,8 @@ pub struct Decisive {
     pub second: f64,
     /// What the ratio is multiplied by for it; below 1 it speaks for the runner-up.
     pub factor: f64,
+    /// What each sends beside what is in `first` and `second`: requests for each message received.
+    pub posts: (f64, f64),
 }
 
 /// A transport that was considered.
@@ -87,8 +87,11 @@ pub struct Contender {
     pub choice: Choice,
     /// How it stands.
     pub standing: Standing,
-    /// The figures that decided: that of the limit, then those that are weighed.
+    /// The figures that decided: that of the limit, then those that are weighed. All of them were measured.
     pub figures: Vec<(Metric, Figure)>,
+    /// Requests for each message received with which it has to send what it sends. They are counted beside its requests, and
+    /// were not measured: their bytes and their CPU time are in no figure.
+    pub posts: f64,
 }
 
 /// How a transport stands in a case.
@@ -129,10 +132,26 @@ impl Verdict {
         for other in others {
             let is_best = !seen.contains(&other.choice.transport);
             seen.push(other.choice.transport);
-            if is_best && is_level(first, other) {
+            if is_best && level(first, other).is_level() {
                 taken.push(other.choice);
             }
         }
+        taken
+    }
+
+    /// Those that are taken beside the first and the second, because this run does not tell them apart from the first.
+    pub fn blurred(&self) -> Vec<Choice> {
+        let Answer::Take { runner_up } = &self.answer else {
+            return Vec::new();
+        };
+        let second = runner_up.as_ref().map(|second| second.choice);
+        let mut taken = self.taken();
+        taken.retain(|choice| {
+            let mut contenders = self.contenders.iter();
+            let other = contenders.find(|contender| contender.choice == *choice);
+            let is_blurred = |other| level(&self.contenders[0], other) == Level::Blurred;
+            Some(*choice) != second && other.is_some_and(is_blurred)
+        });
         taken
     }
 }

@@ -156,3 +156,16 @@ fn ctrl_c_leaves_a_table_of_what_was_done() {
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("not complete"), "{table}");
 }
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_before_anything_is_installed() {
+    // It exists, and nobody can write there.
+    let output = rivals(Path::new("/proc"), &["--only", "everyway"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("cannot write to /proc"), "{said}");
+    assert!(
+        !said.contains("Everyway 0"),
+        "a rival was looked for: {said}"
+    );
+}

@@ -23,6 +23,37 @@ pub fn number(payload: &str) -> Result<u64> {
     read(payload).with_context(|| format!("no payload of ours: {payload}"))
 }
 
+/// The payload that is due, to be compared with what comes: that is faster than to read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    payload: Vec<u8>,
+}
+
+impl Due {
+    /// The one with this number and of this many bytes.
+    pub fn new(number: u64, bytes: usize) -> Self {
+        Self {
+            payload: payload(number, bytes).into_bytes(),
+        }
+    }
+
+    /// Whether this is it, to the byte. None is before the first.
+    pub fn is(&self, payload: &str) -> bool {
+        !self.payload.is_empty() && self.payload == payload.as_bytes()
+    }
+
+    /// The next number, by its digits from the last.
+    pub fn advance(&mut self) {
+        for digit in self.payload.iter_mut().skip(1).take(NUMBER_DIGITS).rev() {
+            if *digit < b'9' {
+                *digit += 1;
+                return;
+            }
+            *digit = b'0';
+        }
+    }
+}
+
 fn read(payload: &str) -> Option<u64> {
     let inner = payload.strip_prefix('"')?.strip_suffix('"')?;
     let (number, rest) = inner.split_at_checked(NUMBER_DIGITS)?;
@@ -45,6 +76,17 @@ mod tests {
                 assert_eq!(payload.len(), bytes);
                 assert_eq!(number(&payload).unwrap(), of);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_the_next_payload_to_the_byte() {
+        assert!(!Due::default().is(""));
+        let mut due = Due::new(98, 128);
+        for of in 98..=1001 {
+            assert!(due.is(&payload(of, 128)), "{of}");
+            assert!(!due.is(&payload(of + 1, 128)) && !due.is(&payload(of, 127)));
+            due.advance();
         }
     }
 

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result, bail, ensure};
 use memchr::memmem::Finder;
 
+use super::numbered::{self, Due};
 use super::wire::{self, Frame, Head};
-use super::{Dialect, Kind, SOCKET_IO, Wire, numbered};
+use super::{Dialect, Kind, SOCKET_IO, Wire};
 
 /// What the connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,21 +20,11 @@ pub enum Role {
 
 /// How every message of Everyway begins.
 const MESSAGE: &str = r#"{"type":"message""#;
-
-/// What is looked for in each message. Each is made once, because a search in a short text takes less time than to
-/// prepare it.
+/// What is looked for in each page. Each is made once, because a search in a short text takes less time than to prepare it.
 static MESSAGES: LazyLock<Finder> = LazyLock::new(|| Finder::new(MESSAGE));
 static GAPS: LazyLock<Finder> = LazyLock::new(|| Finder::new(r#""gap":["#));
-static OFFSET: LazyLock<Finder> = LazyLock::new(|| Finder::new(r#","offset":"#));
-static BLANK_LINE: LazyLock<Finder> = LazyLock::new(|| Finder::new("\n\n"));
-static EVENT_DATA: LazyLock<Finder> = LazyLock::new(|| Finder::new("data: "));
-static DATA: LazyLock<Finder> = LazyLock::new(|| Finder::new(r#""data":"#));
-
-/// What stands behind something in a text.
-fn after<'a>(text: &'a str, sought: &Finder) -> Option<&'a str> {
-    let at = sought.find(text.as_bytes())?;
-    text.get(at + sought.needle().len()..)
-}
+/// What stands before its offset.
+const OFFSET: &str = r#","offset":"#;
 
 /// Reads what comes over one connection.
 #[derive(Debug)]
@@ -41,11 +32,15 @@ pub struct Reader {
     wire: Wire,
     role: Role,
     channel: String,
+    /// How every message of the channel begins, up to its offset.
+    opening: String,
     body: Body,
     /// The offset of Everyway's last message.
     offset: Option<u64>,
     /// The id of a Socket.IO session that polls.
     sid: Option<String>,
+    /// The payload that comes next, once one came.
+    due: Due,
     /// What cannot be read yet.
     rest: Vec<u8>,
     /// The events of a stream, from the first that is not complete.
@@ -80,12 +75,14 @@ impl Reader {
             wire,
             role,
             channel: channel.to_owned(),
+            opening: format!(r#"{MESSAGE},"channel":"{channel}"{OFFSET}"#),
             body: match wire.dialect {
                 Dialect::Raw(bytes) => Body::Raw(bytes.max(1)),
                 _ => Body::Head,
             },
             offset: None,
             sid: None,
+            due: Due::default(),
             rest: Vec::new(),
             events: String::new(),
             messages: 0,
@@ -194,35 +191,36 @@ impl Reader {
     fn read_events(&mut self, bytes: &[u8]) -> Result<()> {
         let text = std::str::from_utf8(bytes)?;
         if self.events.is_empty() {
-            let rest = self.note_events(text)?;
-            self.events.push_str(rest);
-            return Ok(());
+            let used = self.note_events(text)?;
+            self.events.push_str(&text[used..]);
+        } else {
+            let mut events = std::mem::take(&mut self.events);
+            events.push_str(text);
+            let used = self.note_events(&events)?;
+            events.drain(..used);
+            self.events = events;
         }
-        let mut events = std::mem::take(&mut self.events);
-        events.push_str(text);
-        let rest = self.note_events(&events)?.len();
-        events.drain(..events.len() - rest);
-        self.events = events;
         Ok(())
     }
 
-    /// The events that are complete; returns what follows.
-    fn note_events<'a>(&mut self, events: &'a str) -> Result<&'a str> {
-        let mut begin = 0;
-        for end in BLANK_LINE.find_iter(events.as_bytes()) {
-            let event = &events[begin..end];
-            begin = end + 2;
+    /// Every event that is complete. Returns where the next begins.
+    fn note_events(&mut self, text: &str) -> Result<usize> {
+        let mut used = 0;
+        while let Some((last_line, end)) = event_end(&text.as_bytes()[used..]) {
+            let event = &text[used..used + end];
+            used += end + 2;
             // A comment says only that somebody is there.
             if event.starts_with(':') {
                 continue;
             }
-            let data = after(event, &EVENT_DATA).context("an event has data")?;
+            let data = event[last_line..].strip_prefix("data: ");
+            let data = data.context("an event ends with its data")?;
             match self.wire.dialect {
                 Dialect::Everyway => self.note_object(data)?,
                 _ => self.note_payload(data)?,
             }
         }
-        Ok(&events[begin..])
+        Ok(used)
     }
 
     /// One answer to a poll; the next poll is said from where it ends.
@@ -346,27 +344,62 @@ impl Reader {
             self.others += 1;
             return Ok(());
         }
-        let offset = after(json, &OFFSET).context("an offset")?;
-        let (offset, rest) = offset.split_once(',').context("an offset")?;
-        let offset = offset.parse()?;
+        let (offset, payload) = self.parts(json)?;
         if self.offset.is_some_and(|last| offset != last + 1) {
             bail!("offset {offset} after {:?}", self.offset);
         }
         self.offset = Some(offset);
-        let data = after(rest, &DATA).context("data")?;
-        self.note_payload(data.strip_suffix('}').context("the end of a message")?)
+        self.note_payload(payload.strip_suffix('}').context("the end of a message")?)
     }
 
-    /// What was published. The first has number 0.
+    /// The offset of a message, and its payload with the end of the message. What every message of the channel has where it
+    /// is expected is not looked for: of all that the load does with a message, looking for it cost the most.
+    fn parts<'a>(&self, json: &'a str) -> Result<(u64, &'a str)> {
+        let expected = json.strip_prefix(self.opening.as_str());
+        let offset = match expected {
+            Some(offset) => offset,
+            None => json.split_once(OFFSET).context("an offset")?.1,
+        };
+        let (offset, rest) = offset.split_once(',').context("an offset")?;
+        let after_time = rest.strip_prefix(r#""time":"#).map(|time| {
+            let time = time.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            time.strip_prefix(r#","data":"#)
+        });
+        let payload = match after_time.flatten() {
+            Some(payload) => payload,
+            None => rest.split_once(r#""data":"#).context("data")?.1,
+        };
+        Ok((offset.parse()?, payload))
+    }
+
+    /// What was published. The first has number 0. A payload that is the next one to the byte needs no reading.
     fn note_payload(&mut self, payload: &str) -> Result<()> {
+        if self.due.is(payload) {
+            self.due.advance();
+            self.messages += 1;
+            return Ok(());
+        }
         let (number, due) = (numbered::number(payload)?, self.messages);
         ensure!(
             number == due,
             "message {number} came when {due} was due: lost, repeated or out of order"
         );
         self.messages += 1;
+        self.due = Due::new(self.messages, payload.len());
         Ok(())
     }
+}
+
+/// Where the last line of the first event begins, and where that event ends, if it is complete.
+fn event_end(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut line = 0;
+    for at in memchr::memchr_iter(b'\n', bytes) {
+        if bytes.get(at + 1) == Some(&b'\n') {
+            return Some((line, at));
+        }
+        line = at + 1;
+    }
+    None
 }
 
 /// Who is told nothing by the server, not even that it is ready.

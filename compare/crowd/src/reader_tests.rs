@@ -99,6 +99,33 @@ fn everyway_over_an_event_stream_in_chunks() {
 }
 
 #[test]
+fn a_message_in_another_order_is_read_as_well() {
+    let (first, second) = (message(41, 0), message(42, 1));
+    let other = second
+        .replace(
+            r#","channel":"b","offset":42"#,
+            r#","offset":42,"channel":"b""#,
+        )
+        .replace(
+            r#""time":1763800000123"#,
+            r#""id":"x","time":1763800000123"#,
+        );
+    let bytes = [UPGRADED.to_vec(), text(&first), text(&other)].concat();
+    let reader = read(Dialect::Everyway, Kind::WebSocket, &bytes).unwrap();
+    assert_eq!(reader.messages, 2);
+}
+
+#[test]
+fn a_payload_that_was_changed_is_an_error_in_an_event_stream() {
+    let changed = message(41, 0).replace("xyz", "xyy");
+    let event = format!("id: k3f9.41\ndata: {changed}\n\n");
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let bytes = format!("{head}{:x}\r\n{event}\r\n", event.len());
+    let error = error(Dialect::Everyway, Kind::Sse, bytes.as_bytes());
+    assert!(error.starts_with("no payload of ours"), "{error}");
+}
+
+#[test]
 fn everyway_over_long_polls() {
     let empty = answer("", r#"{"cursor":"k3f9.40","messages":[]}"#);
     let (first, second) = (message(41, 0), message(42, 1));

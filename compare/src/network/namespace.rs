@@ -3,6 +3,7 @@
 //! A run in it is this executable once more, with its gateway inside, too. It needs root, `ip`, `tc` and the kernel's
 //! netem; where one is missing, the cells are skipped and the reason is told.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -48,11 +49,8 @@ impl Namespace {
         else {
             bail!("only losses need a namespace");
         };
-        let name = format!(
-            "everyway-compare-{}-{percent}-{one_way_ms}",
-            std::process::id()
-        );
-        tool("ip", &["netns", "add", &name]).await?;
+        let name = format!("{}{percent}-{one_way_ms}", own_prefix());
+        add(&name)?;
         // From here on it is removed, whatever fails.
         let namespace = Self { name };
         namespace
@@ -117,16 +115,53 @@ pub async fn run_elsewhere(
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let removed = std::process::Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
-        if !removed.is_ok_and(|status| status.success()) {
-            eprintln!(
-                "compare: remove the namespace by hand: ip netns del {}",
-                self.name
-            );
-        }
+        remove(&self.name);
     }
+}
+
+/// Where `ip` keeps the names of namespaces.
+const NAMES: &str = "/run/netns";
+
+/// How the names of this process's namespaces begin.
+fn own_prefix() -> String {
+    format!("everyway-compare-{}-", std::process::id())
+}
+
+/// Removes what this process has made and not yet removed: for an end in which nothing is dropped.
+pub fn remove_own() {
+    // Without the folder there never was a namespace.
+    let names = std::fs::read_dir(NAMES).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    for name in names.filter(|name| name.starts_with(&own_prefix())) {
+        remove(&name);
+    }
+}
+
+/// Makes a namespace, without a moment at which this can be given up: half of it would stay.
+fn add(name: &str) -> Result<()> {
+    let output = ip(&["netns", "add", name]).output();
+    let output = output.context("`ip` cannot be run: install iproute2")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "`ip netns add {name}` failed: {}",
+        said.trim()
+    );
+    Ok(())
+}
+
+fn remove(name: &str) {
+    let removed = ip(&["netns", "del", name]).status();
+    if !removed.is_ok_and(|status| status.success()) {
+        eprintln!("compare: remove the namespace by hand: ip netns del {name}");
+    }
+}
+
+/// `ip` in a group of its own: Ctrl-C in a terminal goes to a whole group, and would end it at half of its work.
+fn ip(arguments: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new("ip");
+    command.process_group(0).args(arguments);
+    command
 }
 
 /// Runs a tool that says nothing when it succeeds.
@@ -141,4 +176,21 @@ async fn tool(name: &str, arguments: &[&str]) -> Result<()> {
         said.trim()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_made_is_removed_by_its_name() {
+        let name = format!("{}test", own_prefix());
+        if let Err(error) = add(&name) {
+            eprintln!("skipped: {error:#}");
+            return;
+        }
+        assert!(Path::new(NAMES).join(&name).exists());
+        remove_own();
+        assert!(!Path::new(NAMES).join(&name).exists());
+    }
 }

@@ -4,6 +4,13 @@ use crate::cell::Transport;
 use crate::condition::{Condition, at_rest};
 use crate::metric::Metric;
 use crate::results::{CellResult, Results};
+use crate::text;
+use crate::verdict::case::{IDLE_BYTES_MIN, MEMORY_KIB_MIN, REQUESTS_MIN, TINY};
+
+/// How a word comes about, for whoever reads the table.
+pub const RULE: &str = "First what guides say, then what was measured. Each figure is divided by the least of the four; the largest \
+     of a transport's ratios decides: low is at most 2, medium at most 10, high is more. Fewer than 0.05 requests for a message, \
+     1 kB an hour and 1 KiB of memory count as that much.";
 
 /// A word of the guides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,8 +32,8 @@ pub enum Aspect {
     Traffic,
     /// What it costs the server.
     ServerLoad,
-    /// What a client has to do.
-    ClientComplexity,
+    /// How often a client has to ask.
+    Requests,
 }
 
 /// What a guide says beside what was measured.
@@ -43,10 +50,31 @@ pub struct Judgement {
 /// What the figures say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
-    /// At most twice the least of the four is low, at most ten times is medium, more is high.
+    /// By the largest ratio, as [`RULE`] says.
     pub adjective: Adjective,
-    /// The figures, the one that decides first.
-    pub figures: Vec<(Metric, f64)>,
+    /// The figures.
+    pub figures: Vec<Compared>,
+    /// What others have and this has not: it may be worse than its word.
+    pub missing: Vec<Metric>,
+}
+
+/// A figure beside those of the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Compared {
+    /// Which.
+    pub metric: Metric,
+    /// The median.
+    pub value: f64,
+    /// Divided by the least of the four, neither below the floor.
+    pub ratio: f64,
+}
+
+impl Compared {
+    /// The figure with its ratio: `80.0 µs (1.10 ×)`.
+    pub fn in_words(&self) -> String {
+        let value = text::with_unit(self.metric, self.value);
+        format!("{value} ({} ×)", text::number(self.ratio))
+    }
 }
 
 impl Adjective {
@@ -59,10 +87,11 @@ impl Adjective {
         }
     }
 
+    /// By the ratio as it is printed, or 2.00 would be low here and medium there.
     fn of_ratio(ratio: f64) -> Self {
         match ratio {
-            r if r <= 2.0 => Self::Low,
-            r if r <= 10.0 => Self::Medium,
+            r if r < 2.005 => Self::Low,
+            r if r < 10.05 => Self::Medium,
             _ => Self::High,
         }
     }
@@ -74,7 +103,7 @@ impl Aspect {
         Self::Latency,
         Self::Traffic,
         Self::ServerLoad,
-        Self::ClientComplexity,
+        Self::Requests,
     ];
 
     /// Its name.
@@ -83,34 +112,33 @@ impl Aspect {
             Self::Latency => "latency",
             Self::Traffic => "traffic",
             Self::ServerLoad => "server load",
-            Self::ClientComplexity => "client complexity",
+            Self::Requests => "requests",
         }
     }
 
-    /// The figure that decides, then those that are said too.
+    /// What is judged. Without the first there is no word.
     fn metrics(self) -> &'static [Metric] {
         match self {
             Self::Latency => &[Metric::P50, Metric::P99],
             Self::Traffic => &[Metric::Bytes, Metric::IdleBytes],
             Self::ServerLoad => &[Metric::Cpu, Metric::Memory],
-            Self::ClientComplexity => &[Metric::Requests, Metric::Connections],
+            Self::Requests => &[Metric::Requests],
         }
     }
 
     /// What guides usually say.
     fn said(self, transport: Transport) -> Adjective {
         use Adjective::{High, Low, Medium};
-        let [latency, traffic, load, complexity] = match transport {
-            Transport::WebSocket => [Low, Low, Medium, High],
-            Transport::Sse => [Low, Low, Medium, Low],
+        let [latency, traffic, load, requests] = match transport {
+            Transport::WebSocket | Transport::Sse => [Low, Low, Medium, Low],
             Transport::LongPoll => [Medium, Medium, High, Medium],
-            Transport::Poll => [High, High, High, Low],
+            Transport::Poll => [High, High, High, High],
         };
         match self {
             Self::Latency => latency,
             Self::Traffic => traffic,
             Self::ServerLoad => load,
-            Self::ClientComplexity => complexity,
+            Self::Requests => requests,
         }
     }
 }
@@ -118,27 +146,59 @@ impl Aspect {
 /// The judgement on each transport, in the order of [`Transport::ALL`], from the cells of one condition. Of several
 /// settings the plain one counts, and of several intervals the one nearest to a second.
 pub fn judgements(results: &Results, condition: &Condition, aspect: Aspect) -> [Judgement; 4] {
-    let figures = Transport::ALL.map(|transport| figures(results, condition, transport, aspect));
-    let decisive = figures.iter().filter_map(|figures| figures.first());
-    let least = decisive
-        .map(|(_, value)| *value)
-        .fold(f64::INFINITY, f64::min);
-    let mut figures = figures.into_iter();
-    Transport::ALL.map(|transport| {
-        let own = figures.next().unwrap_or_default();
-        let deciding = own.first().map(|(_, value)| *value);
-        Judgement {
-            transport,
-            said: aspect.said(transport),
-            measured: deciding.map(|value| Measured {
-                adjective: Adjective::of_ratio(ratio(value, least)),
-                figures: own,
-            }),
-        }
+    let own = Transport::ALL.map(|transport| figures(results, condition, transport, aspect));
+    let least = |metric: Metric| {
+        let values = own.iter().flatten().filter(|(other, _)| *other == metric);
+        let values = values.map(|(_, value)| value.max(floor(metric)));
+        values.min_by(f64::total_cmp)
+    };
+    let all: Vec<(Metric, f64)> = aspect
+        .metrics()
+        .iter()
+        .filter_map(|&metric| Some((metric, least(metric)?)))
+        .collect();
+    let mut own = own.iter();
+    Transport::ALL.map(|transport| Judgement {
+        transport,
+        said: aspect.said(transport),
+        measured: own.next().and_then(|own| measured(own, &all)),
     })
 }
 
-/// The figures of an aspect; none without the one that decides.
+/// The word for the figures of one transport beside the least of all.
+fn measured(own: &[(Metric, f64)], least: &[(Metric, f64)]) -> Option<Measured> {
+    let mut figures = Vec::new();
+    let mut missing = Vec::new();
+    for &(metric, least) in least {
+        match own.iter().find(|(other, _)| *other == metric) {
+            Some(&(_, value)) => figures.push(Compared {
+                metric,
+                value,
+                ratio: value.max(floor(metric)) / least,
+            }),
+            None => missing.push(metric),
+        }
+    }
+    let ratios = figures.iter().map(|figure| figure.ratio);
+    let worst = ratios.max_by(f64::total_cmp)?;
+    Some(Measured {
+        adjective: Adjective::of_ratio(worst),
+        figures,
+        missing,
+    })
+}
+
+/// What is smaller counts as this, so that nothing is divided by nothing.
+fn floor(metric: Metric) -> f64 {
+    match metric {
+        Metric::Requests => REQUESTS_MIN,
+        Metric::Memory => MEMORY_KIB_MIN,
+        Metric::IdleBytes => IDLE_BYTES_MIN,
+        _ => TINY,
+    }
+}
+
+/// The figures of an aspect; none without the first.
 fn figures(
     results: &Results,
     condition: &Condition,
@@ -156,10 +216,6 @@ fn figures(
         Some((metric, _)) if *metric == aspect.metrics()[0] => figures,
         _ => Vec::new(),
     }
-}
-
-fn ratio(value: f64, least: f64) -> f64 {
-    if value == least { 1.0 } else { value / least }
 }
 
 fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<f64> {
@@ -183,4 +239,23 @@ fn typical<'a>(cells: &[&'a CellResult], transport: Transport) -> Option<&'a Cel
         .filter(|cell| cell.cell.transport == transport && cell.is_valid());
     own.min_by(|a, b| distance(a).total_cmp(&distance(b)))
         .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_that_reads_as_a_limit_is_within_it() {
+        let words = [2.004, 2.006, 10.04, 10.06].map(Adjective::of_ratio);
+        assert_eq!(
+            words,
+            [
+                Adjective::Low,
+                Adjective::Medium,
+                Adjective::Medium,
+                Adjective::High
+            ]
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! The report as Markdown: the tables and the method, fit for a README.
 
-use super::adjective::{Aspect, judgements};
-use super::summary::{Row, Summary, summary};
+use super::adjective::{Aspect, RULE, judgements};
+use super::summary::{MARKED, Row, Summary, summary};
 use super::{notes, reasons};
 use crate::condition::Condition;
 use crate::metric::Metric;
@@ -73,7 +73,7 @@ fn figures(summary: &Summary) -> String {
     );
     let condition = text::condition(&summary.condition);
     format!(
-        "{condition}. Medians, with the spread of the repeats; the least of each column is bold.\n\n{}",
+        "{condition}. Medians, with the spread of the repeats. Bold: {MARKED}.\n\n{}",
         lines.join("\n")
     )
 }
@@ -88,7 +88,7 @@ fn figures_row(row: &Row, columns: &[Metric]) -> String {
             return "–".to_owned();
         };
         let median = text::in_column(metric, ranked.figure);
-        let median = if ranked.is_least {
+        let median = if ranked.is_best {
             format!("**{median}**")
         } else {
             median
@@ -105,8 +105,10 @@ fn verdicts(results: &Results) -> String {
     let mut lines = vec![
         "## Which transport for which case".to_owned(),
         String::new(),
-        "| case | take | then | what decided |".to_owned(),
-        "|---|---|---|---|".to_owned(),
+        reasons::COST.to_owned(),
+        String::new(),
+        "| case | take | then | what decided | judged by |".to_owned(),
+        "|---|---|---|---|---|".to_owned(),
     ];
     for verdict in verdict::all(results) {
         let lead = escaped(&reasons::lead(&verdict));
@@ -116,6 +118,7 @@ fn verdicts(results: &Results) -> String {
             reasons::pick(&verdict),
             lead,
             decided,
+            reasons::cells(&verdict).unwrap_or_default(),
         ]));
     }
     lines.join("\n")
@@ -126,7 +129,7 @@ fn adjectives(results: &Results, condition: &Condition) -> String {
     let mut lines = vec![
         "## The usual adjectives, with figures".to_owned(),
         String::new(),
-        "What guides say → what was measured (low: at most twice the least; medium: ten times; high: more).".to_owned(),
+        RULE.to_owned(),
         String::new(),
         line(std::iter::once("transport").chain(names).map(str::to_owned)),
         "|---|---|---|---|---|".to_owned(),
@@ -138,13 +141,13 @@ fn adjectives(results: &Results, condition: &Condition) -> String {
             let Some(measured) = &judgement.measured else {
                 return format!("{} → no valid figure", judgement.said.word());
             };
-            let figures: Vec<String> = measured
+            let figures = measured
                 .figures
                 .iter()
-                .map(|(metric, value)| {
-                    format!("{} {}", metric.name(), text::with_unit(*metric, *value))
-                })
-                .collect();
+                .map(|figure| format!("{} {}", figure.metric.name(), figure.in_words()));
+            let missing = measured.missing.iter();
+            let missing = missing.map(|metric| format!("{} not measured", metric.name()));
+            let figures: Vec<String> = figures.chain(missing).collect();
             format!(
                 "{} → {}: {}",
                 judgement.said.word(),

@@ -118,37 +118,33 @@ pub fn amiss(cell: &CellResult) -> Option<String> {
     (!said.is_empty()).then(|| said.join(", "))
 }
 
-/// Who is best at what, in a sentence: what a reader in a hurry takes home. Nothing if one of these figures is missing, or there is nobody
-/// to compare with.
+/// Who is best at what: what a reader in a hurry takes home. Nothing if one of these figures is missing, or there is nobody to
+/// compare with.
 pub fn in_short(summary: &Summary) -> Option<String> {
     let wanted = [
-        (Metric::P50, "is the soonest", ""),
-        (Metric::Bytes, "needs the fewest bytes for a message", ""),
-        (
-            Metric::IdleBytes,
-            "needs the fewest while waiting",
-            " an hour",
-        ),
-        (
-            Metric::Cpu,
-            "costs the server the least CPU for a message",
-            "",
-        ),
+        (Metric::P50, "Soonest", ""),
+        (Metric::Bytes, "Fewest bytes for a message", ""),
+        (Metric::IdleBytes, "Fewest bytes while waiting", " an hour"),
+        (Metric::Cpu, "Least CPU of the server for a message", ""),
     ];
-    let mut groups: Vec<(Choice, Vec<String>)> = Vec::new();
-    for (metric, what, per) in wanted {
-        let (choice, value) = summary.best(metric)?;
-        let clause = format!("{what} ({}{per})", text::with_unit(metric, value));
-        match groups.iter_mut().find(|(other, _)| *other == choice) {
-            Some((_, clauses)) => clauses.push(clause),
-            None => groups.push((choice, vec![clause])),
-        }
-    }
-    let said: Vec<String> = groups
-        .iter()
-        .map(|(choice, clauses)| format!("{} {}", text::choice(choice), clauses.join(", ")))
+    let said: Option<Vec<String>> = wanted
+        .into_iter()
+        .map(|(metric, what, per)| {
+            let best = summary.best(metric)?;
+            let names: Vec<String> = best
+                .iter()
+                .map(|(choice, _)| text::choice(choice))
+                .collect();
+            let values: Vec<String> = best
+                .iter()
+                .map(|(_, value)| format!("{}{per}", text::with_unit(metric, *value)))
+                .collect();
+            let level = if best.len() > 1 { " are level" } else { "" };
+            let (names, values) = (text::list(&names, "and"), values.join(", "));
+            Some(format!("{what}: {names}{level} ({values})."))
+        })
         .collect();
-    Some(format!("{}.", said.join("; ")))
+    Some(said?.join(" "))
 }
 
 /// The facts of the run, by name.

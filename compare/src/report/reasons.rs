@@ -1,5 +1,8 @@
 //! What the reports say of a verdict: what to take, who came second, and which figures decided.
 
+use crate::condition::Condition;
+use crate::level::Level;
+use crate::metric::Metric;
 use crate::text;
 use crate::verdict::{Answer, Contender, Decisive, Standing, Verdict};
 
@@ -10,18 +13,39 @@ pub const RULE: &str = "Each case takes the cells of one condition among those t
      weighed at rest comes from the nearest idle cell of the same transport. A transport that does not hold what must hold, by \
      its median, is out. The others have a cost: \
      each weighed figure, divided by the least of them, to the power of its share of the weights, multiplied; best at \
-     everything is 1. The least cost is taken. A transport within 10 %, or whose cost by the smallest figures of its repeats \
-     is not above the first one's by the largest, is level with it. Cells that are invalid count for nothing. A figure that \
+     everything is 1. The least cost is taken. A transport within 10 % is level with it; one that is further off, but \
+     whose cost by the smallest figures of its repeats is not above the first one's by the largest, is not told apart from it in \
+     this run. Cells that are invalid count for nothing. A figure that \
      no transport has is left out; if that is more than half of the weights, there is no verdict.";
+
+/// What a cost is, for whoever reads the first of them.
+pub const COST: &str = "A transport's cost: each figure that the case weighs, divided by the least of them, to the power of its share of \
+     the weights, multiplied; who is best at everything has 1.";
+
+/// The cells that spoke for a case: `HTTP/1.1, 10/s, 32 B, 50 subscribers, 50 ms each way`, and what would be best
+/// for it, where that is something else.
+pub fn cells(verdict: &Verdict) -> Option<String> {
+    let condition: &Condition = verdict.condition.as_ref()?;
+    let spoke = text::condition(condition);
+    let setting = &verdict.case.setting;
+    let is_best = (condition.rate.per_s(), condition.subscribers)
+        == (setting.per_s_near, setting.subscribers_near);
+    let best = match is_best {
+        true => String::new(),
+        false => format!("; best would be {}", setting.best_in_words()),
+    };
+    let is_at_rest = verdict.case.weights.iter().any(|weight| weight.at_rest);
+    let idle = if is_at_rest { ", and idle cells" } else { "" };
+    Some(format!("{spoke}{idle}{best}"))
+}
 
 /// What a verdict recommends, in a word or two.
 pub fn pick(verdict: &Verdict) -> String {
     match (&verdict.answer, &verdict.taken()[..]) {
-        (Answer::Take { .. }, [others @ .., last]) if !others.is_empty() => {
-            let others: Vec<String> = others.iter().map(text::choice).collect();
-            format!("{} or {}", others.join(", "), text::choice(last))
+        (Answer::Take { .. }, taken) if !taken.is_empty() => {
+            let names: Vec<String> = taken.iter().map(text::choice).collect();
+            text::list(&names, "or")
         }
-        (Answer::Take { .. }, [only]) => text::choice(only),
         (Answer::Nobody, _) => "none".to_owned(),
         (Answer::CannotSay(_) | Answer::Take { .. }, _) => "cannot say".to_owned(),
     }
@@ -56,9 +80,22 @@ fn lead_of_known(verdict: &Verdict) -> String {
             runner_up: Some(second),
         } => {
             let ratio = text::number(second.ratio);
-            let standing = if second.level { ", which is level" } else { "" };
+            let standing = match second.level {
+                Level::Close => ", which is level",
+                Level::Blurred => ", not told apart in this run",
+                Level::Apart => "",
+            };
+            let blurred: Vec<String> = verdict.blurred().iter().map(text::choice).collect();
+            let others = match (blurred.is_empty(), second.level) {
+                (true, _) => String::new(),
+                (false, Level::Blurred) => format!(", nor is {}", text::list(&blurred, "or")),
+                (false, _) => format!(
+                    "; not told apart in this run: {}",
+                    text::list(&blurred, "and")
+                ),
+            };
             format!(
-                "{} at {ratio} × the cost{standing}",
+                "{} at {ratio} × the cost{standing}{others}",
                 text::choice(&second.choice)
             )
         }
@@ -107,11 +144,19 @@ pub fn decided(verdict: &Verdict) -> Option<String> {
 
 fn against(decisive: &Decisive) -> String {
     let metric = decisive.metric;
-    let (first, second) = (
-        text::with_unit(metric, decisive.first),
-        text::with_unit(metric, decisive.second),
-    );
+    let first = with_posts(metric, decisive.first, decisive.posts.0);
+    let second = with_posts(metric, decisive.second, decisive.posts.1);
     format!("{} {first} against {second}", metric.name())
+}
+
+/// A value, and apart from it what nobody measured: `0.0020 + 0.1 to send`.
+fn with_posts(metric: Metric, value: f64, posts: f64) -> String {
+    let value = text::with_unit(metric, value);
+    if posts > 0.0 {
+        format!("{value} + {posts} to send")
+    } else {
+        value
+    }
 }
 
 /// The figures that decided about a contender.
@@ -123,7 +168,7 @@ pub fn deciding(contender: &Contender) -> String {
             format!(
                 "{} {}",
                 metric.name(),
-                text::with_unit(*metric, figure.median)
+                with_posts(*metric, figure.median, contender.posts_beside(*metric))
             )
         })
         .collect();

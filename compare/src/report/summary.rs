@@ -1,9 +1,13 @@
-//! The summary: one condition, a row for each transport, the least of each column marked.
+//! The summary: one condition, a row for each transport; the least of each column is marked, and what is level with it.
 
 use crate::condition::{Choice, Condition, at_rest};
+use crate::level::Level;
 use crate::metric::Metric;
 use crate::results::{CellResult, Figure, Results};
-use crate::text;
+
+/// What the marks of the table mean.
+pub const MARKED: &str = "the least of each column, and what is level with it: within 10 %, or with a spread that meets that of the \
+     least, so that this run does not tell them apart";
 
 /// The columns of the summary. What was measured of nobody is left out.
 pub const COLUMNS: [Metric; 11] = [
@@ -55,20 +59,31 @@ impl Row<'_> {
 pub struct Ranked {
     /// The figure.
     pub figure: Figure,
-    /// Whether no valid row has less, as far as it is printed. Never so in an invalid row, nor if there is only one.
-    pub is_least: bool,
+    /// Whether it is the least of the valid rows, or level with that. Never so in an invalid row, nor if there is only one.
+    pub is_best: bool,
 }
 
 impl Summary<'_> {
-    /// Who has the least of something among the valid rows, and how much; nothing if there are not two to compare.
-    pub fn best(&self, metric: Metric) -> Option<(Choice, f64)> {
+    /// Who has the least of something among the valid rows, and who is level with that, each with how much; nothing if there
+    /// are not two to compare.
+    pub fn best(&self, metric: Metric) -> Option<Vec<(Choice, f64)>> {
         let valid = self.rows.iter().filter(|row| row.cell.is_valid());
-        let figures: Vec<(Choice, f64)> = valid
-            .filter_map(|row| Some((row.choice, row.figure(metric)?.median)))
+        let figures: Vec<(Choice, Figure)> = valid
+            .filter_map(|row| Some((row.choice, row.figure(metric)?)))
             .collect();
-        let least = figures.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
-        least.filter(|_| figures.len() > 1)
+        let least = least(figures.iter().map(|(_, figure)| *figure))?;
+        let mut best: Vec<(Choice, f64)> = figures
+            .iter()
+            .filter(|(_, figure)| Level::of(&least, figure).is_level())
+            .map(|(choice, figure)| (*choice, figure.median))
+            .collect();
+        best.sort_by(|a, b| a.1.total_cmp(&b.1));
+        (figures.len() > 1).then_some(best)
     }
+}
+
+fn least(figures: impl Iterator<Item = Figure>) -> Option<Figure> {
+    figures.min_by(|a, b| a.median.total_cmp(&b.median))
 }
 
 /// The summary of a run; absent if it has no cells.
@@ -80,14 +95,11 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
     let columns: Vec<Metric> = COLUMNS.into_iter().filter(is_measured).collect();
     // With one row there is nothing to rank.
     let is_ranked = cells.iter().filter(|cell| cell.is_valid()).count() > 1;
-    let least: Vec<f64> = columns
+    let least: Vec<Option<Figure>> = columns
         .iter()
         .map(|&metric| {
             let valid = cells.iter().filter(|cell| cell.is_valid());
-            let figures = valid.filter_map(|cell| figure(cell, metric));
-            figures
-                .map(|figure| figure.median)
-                .fold(f64::INFINITY, f64::min)
+            least(valid.filter_map(|cell| figure(cell, metric)))
         })
         .collect();
     let rows = cells
@@ -101,9 +113,10 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
                 .zip(&least)
                 .map(|(&metric, least)| {
                     let figure = figure(cell, metric)?;
-                    let is_least =
-                        is_ranked && cell.is_valid() && reads_alike(metric, figure, *least);
-                    Some(Ranked { figure, is_least })
+                    let is_level = |least| Level::of(least, &figure).is_level();
+                    let is_best =
+                        is_ranked && cell.is_valid() && least.as_ref().is_some_and(is_level);
+                    Some(Ranked { figure, is_best })
                 })
                 .collect(),
         })
@@ -113,12 +126,6 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
         columns,
         rows,
     })
-}
-
-/// Whether a figure is the least, or is printed as that is: of two that read alike none is less.
-fn reads_alike(metric: Metric, figure: Figure, least: f64) -> bool {
-    let printed = |median| text::in_column(metric, Figure { median, ..figure });
-    printed(figure.median) == printed(least)
 }
 
 fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<Figure> {

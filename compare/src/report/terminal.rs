@@ -18,6 +18,10 @@ const RULED: TableStyle = TableStyle::new()
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
+/// What a cost is; the report has more on it.
+const COST: &str =
+    "cost: what a case weighs, each divided by the least and multiplied; best at everything is 1";
+
 /// What has no room here.
 const LEFT_OUT: [Metric; 2] = [Metric::P999, Metric::Handshake];
 
@@ -29,9 +33,13 @@ pub fn terminal(results: &Results) -> String {
     let mut parts = Vec::new();
     match summary(results) {
         Some(summary) => {
-            parts.push(format!("{}; * least", text::condition(&summary.condition)));
+            parts.push(format!(
+                "{}; * least, or level with it",
+                text::condition(&summary.condition)
+            ));
             parts.push(figures(&summary) + "\n");
             parts.push(verdicts(results));
+            parts.push(COST.to_owned());
         }
         None => parts.push("No cell was measured.".to_owned()),
     }
@@ -65,7 +73,7 @@ fn figures(summary: &Summary) -> String {
         }
         let figures = shown.iter().map(|&column| {
             let text = row.figures[column].map_or_else(String::new, |ranked| {
-                let mark = if ranked.is_least { "*" } else { "" };
+                let mark = if ranked.is_best { "*" } else { "" };
                 format!(
                     "{mark}{}",
                     text::in_column(summary.columns[column], ranked.figure)

@@ -9,7 +9,7 @@ use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, Table, TableStyle};
 
 use super::results::{Measure, RivalsResults, Row};
-use super::rounds::{CORES_WERE_TAKEN, WAITED_SHARE_MAX};
+use super::rounds::{CORES_WERE_TAKEN, WAITED_SHARE_MAX, percent};
 use super::targets::Verdict;
 use crate::results::Figure;
 
@@ -100,7 +100,7 @@ fn figures(rows: &[Row], style: TableStyle) -> Table {
         "median (min–max)",
         "to Nchan",
         "to Everyway",
-        "load's core",
+        "load's core, at most",
         "waited",
     ];
     let mut table = table(style, &header);
@@ -123,10 +123,14 @@ fn figures(rows: &[Row], style: TableStyle) -> Table {
             if is_new { title.clone() } else { String::new() },
             format!("{}{doubt}", row.rival.name()),
             spread(&row.value),
-            row.to_nchan.as_ref().map(ratio).unwrap_or_default(),
-            row.to_everyway.as_ref().map(ratio).unwrap_or_default(),
-            row.load_cpu_share.as_ref().map(percent).unwrap_or_default(),
-            row.waited_share.as_ref().map(percent).unwrap_or_default(),
+            row.to_nchan.as_ref().map_or_else(none, ratio),
+            row.to_everyway.as_ref().map_or_else(none, ratio),
+            row.load_cpu_share
+                .map(|share| percent(share.max))
+                .unwrap_or_default(),
+            row.waited_share
+                .map(|share| percent(share.median))
+                .unwrap_or_default(),
         ]);
     }
     table
@@ -143,13 +147,24 @@ fn verdicts(verdicts: &[Verdict], style: TableStyle) -> Table {
             _ => format!("{value:.2} ×"),
         };
         let doubt = if verdict.is_doubtful { " (!)" } else { "" };
+        let spread = match verdict.is_within_spread {
+            true => ", within the spread",
+            false => "",
+        };
+        let measured = verdict.measured.map(|figure| {
+            let Figure { median, min, max } = figure;
+            match verdict.measure {
+                Measure::Memory => format!("{median:.1} KiB ({min:.1}–{max:.1})"),
+                _ => format!("{} ×", ratio(&figure)),
+            }
+        });
         table.add_row([
             verdict.measure.name().to_owned(),
             verdict.transport.name().to_owned(),
             format!("≤ {}", number(verdict.must)),
             format!("≤ {}", number(verdict.goal)),
-            number(verdict.measured),
-            format!("{}{doubt}", verdict.outcome.name()),
+            measured.unwrap_or_else(none),
+            format!("{}{spread}{doubt}", verdict.outcome.name()),
         ]);
     }
     table
@@ -177,6 +192,16 @@ fn doubts(results: &RivalsResults) -> String {
             text,
             "- (!): the load or the server waited {percent:.0} % of the time or more for a core that other programs had: the \
              milliseconds are theirs, too"
+        );
+    }
+    if results
+        .verdicts
+        .iter()
+        .any(|verdict| verdict.is_within_spread)
+    {
+        let _ = writeln!(
+            text,
+            "- within the spread: the smallest and the largest round lie on different sides of what is to be reached"
         );
     }
     for skipped in &results.skipped {
@@ -213,8 +238,9 @@ fn ratio(figure: &Figure) -> String {
     format!("{median:.2} ({min:.2}–{max:.2})")
 }
 
-fn percent(figure: &Figure) -> String {
-    format!("{:.0} %", figure.median * 100.0)
+/// What there is instead of a ratio to somebody who was not measured, or whose figure must not be used.
+fn none() -> String {
+    "–".to_owned()
 }
 
 #[cfg(test)]

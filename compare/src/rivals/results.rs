@@ -9,7 +9,7 @@ use super::targets::Verdict;
 use crate::results::{Figure, Machine, Skipped, Warning};
 
 /// The version of this format.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

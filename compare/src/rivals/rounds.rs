@@ -6,7 +6,7 @@ use super::results::{Measure, Row};
 use super::rival::Rival;
 use crate::results::{Figure, Warning};
 
-/// From this share of its core on, the load may have been what limited a figure.
+/// From this share of its core on, in any round, the load may have been what limited a figure.
 const LOAD_SHARE_MAX: f64 = 0.9;
 /// From this share of the time on, other programs may have made a latency.
 pub const WAITED_SHARE_MAX: f64 = 0.1;
@@ -70,7 +70,10 @@ pub fn rows(measures: &[Measure], transport: Kind, all: &[Series]) -> Vec<Row> {
     for (index, &measure) in measures.iter().enumerate() {
         for series in all {
             let rounds = series.values(index);
-            let to = |other: Option<&Series>| figure(ratios(&rounds, &other?.values(index)));
+            let to = |other: Option<&Series>| {
+                let valid = other.filter(|other| !is_invalid(&warnings(measure, other)))?;
+                figure(ratios(&rounds, &valid.values(index)))
+            };
             let Some(value) = figure(rounds.clone()) else {
                 continue;
             };
@@ -111,14 +114,27 @@ pub fn figure(mut values: Vec<f64>) -> Option<Figure> {
     Some(Figure { median, min, max })
 }
 
+/// A share that was rounded down, so that what is below a limit never reads as if it were at it.
+pub fn percent(share: f64) -> String {
+    // A billionth more, or 0.29 would be 28.9 %.
+    format!("{:.1} %", (share * 1000.0 + 1e-9).floor() / 10.0)
+}
+
+/// What is divided by a figure that must not be used must not be used either.
+fn is_invalid(warnings: &[Warning]) -> bool {
+    warnings.iter().any(|warning| warning.invalidates)
+}
+
 fn warnings(measure: Measure, series: &Series) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let load = series.shares(|shares| shares.load);
-    if let Some(load) = load.filter(|load| load.median >= LOAD_SHARE_MAX) {
-        let percent = load.median * 100.0;
+    if let Some(load) = load.filter(|load| load.max >= LOAD_SHARE_MAX) {
+        let percent = percent(load.max);
         warnings.push(Warning {
             code: "load_at_its_limit".to_owned(),
-            message: format!("the load used {percent:.0} % of its core, so it was the bottleneck"),
+            message: format!(
+                "the load used {percent} of its core in a round, so it may have been the bottleneck"
+            ),
             invalidates: true,
         });
     }
@@ -197,11 +213,26 @@ mod tests {
 
     #[test]
     fn a_load_at_its_limit_makes_a_figure_invalid_and_one_below_does_not() {
-        for (load, is_valid) in [(0.89, true), (0.9, false)] {
-            let all = [series(Rival::Everyway, &[3.0; 3], load, 0.0)];
+        for (load, is_valid, said) in [(0.8999, true, "89.9 %"), (0.9, false, "90.0 %")] {
+            let mut all = [series(Rival::Everyway, &[3.0; 3], 0.5, 0.0)];
+            // One round is enough.
+            all[0].turns[1].shares = Some(Shares { load, waited: 0.0 });
             let rows = rows(&[Measure::CpuBurst64], Kind::WebSocket, &all);
             assert_eq!(rows[0].is_valid(), is_valid, "{load}");
+            assert_eq!(percent(load), said);
         }
+    }
+
+    #[test]
+    fn there_is_no_ratio_to_a_figure_that_must_not_be_used() {
+        let all = [
+            series(Rival::Everyway, &[3.0; 3], 0.95, 0.0),
+            series(Rival::Nchan, &[6.0; 3], 0.5, 0.0),
+        ];
+        let rows = rows(&[Measure::CpuBurst64], Kind::Sse, &all);
+        assert_eq!(row_of(Rival::Nchan, &rows).to_everyway, None);
+        assert_eq!(row_of(Rival::Everyway, &rows).to_everyway, None);
+        assert!(row_of(Rival::Everyway, &rows).to_nchan.is_some());
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! One run: everybody in turns, cell after cell, and what was done so far on disk.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,6 +18,7 @@ use super::rounds::{self, Series, Turn};
 use super::stop::Stop;
 use super::{FILES_MAX, memory, report, targets, turns};
 use crate::machine;
+use crate::output::Output;
 use crate::results::{Machine, Skipped};
 
 /// What the load opens besides the connections.
@@ -79,10 +79,8 @@ impl Run {
             stop: Stop::default(),
         };
         run.check_files()?;
-        fs::create_dir_all(&run.options.out).with_context(|| {
-            let folder = run.options.out.display();
-            format!("cannot make {folder}: name another folder by --out")
-        })?;
+        // Before anything is installed, which takes minutes.
+        Output::into(&run.options.out)?;
         run.find_rivals();
         // Until here Ctrl-C ends the process as usual, and what is being installed with it.
         run.stop = Stop::listen()?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::results::{Measure, Row};
 use super::rival::Rival;
+use crate::results::Figure;
 
 /// A figure to reach.
 #[derive(Debug, Clone, Copy)]
@@ -53,12 +54,14 @@ pub struct Verdict {
     pub must: f64,
     /// Is to be reached in the end.
     pub goal: f64,
-    /// The median that was measured.
-    pub measured: f64,
+    /// What was measured, the median with its spread; absent if a figure in it must not be used.
+    pub measured: Option<Figure>,
     /// What follows.
     pub outcome: Outcome,
     /// True if a warning casts doubt on one of the two figures, so that the outcome may be another on a quiet machine.
     pub is_doubtful: bool,
+    /// True if the smallest and the largest round have different outcomes, so that the median does not settle it.
+    pub is_within_spread: bool,
 }
 
 /// What follows from a figure.
@@ -103,14 +106,19 @@ fn verdict(target: &Target, rows: &[Row]) -> Option<Verdict> {
     };
     let ours = of(Rival::Everyway)?;
     let is_ratio = target.measure != Measure::Memory;
-    let figure = if is_ratio { ours.to_nchan? } else { ours.value };
-    let other = of(Rival::Nchan).filter(|_| is_ratio);
-    let mut sides = [Some(ours), other].into_iter().flatten();
-    let is_doubtful = sides.clone().any(|row| !row.warnings.is_empty());
-    let outcome = match figure.median {
-        _ if !sides.all(Row::is_valid) => Outcome::Invalid,
-        median if median <= target.goal => Outcome::Goal,
-        median if median <= target.must => Outcome::Must,
+    let sides = match is_ratio {
+        true => vec![ours, of(Rival::Nchan)?],
+        false => vec![ours],
+    };
+    let figure = if is_ratio {
+        ours.to_nchan
+    } else {
+        Some(ours.value)
+    };
+    let measured = figure.filter(|_| sides.iter().all(|row| row.is_valid()));
+    let outcome = |value| match value {
+        value if value <= target.goal => Outcome::Goal,
+        value if value <= target.must => Outcome::Must,
         _ => Outcome::Short,
     };
     Some(Verdict {
@@ -118,9 +126,10 @@ fn verdict(target: &Target, rows: &[Row]) -> Option<Verdict> {
         transport: target.transport,
         must: target.must,
         goal: target.goal,
-        measured: figure.median,
-        outcome,
-        is_doubtful,
+        measured,
+        outcome: measured.map_or(Outcome::Invalid, |figure| outcome(figure.median)),
+        is_doubtful: sides.iter().any(|row| !row.warnings.is_empty()),
+        is_within_spread: measured.is_some_and(|figure| outcome(figure.min) != outcome(figure.max)),
     })
 }
 
@@ -163,7 +172,40 @@ mod tests {
 
     #[test]
     fn a_ratio_to_a_figure_that_must_not_be_used_is_none() {
-        assert_eq!(outcome(1.0, 0.95), Outcome::Invalid);
+        let verdict = verdict_on(Measure::CpuBurst64, 1.0, 0.95, 0.0);
+        assert_eq!(
+            (verdict.outcome, verdict.measured),
+            (Outcome::Invalid, None)
+        );
+    }
+
+    #[test]
+    fn a_bound_within_the_spread_is_not_settled() {
+        let of = |ours: &[f64]| {
+            let series = |rival, values: &[f64]| Series {
+                rival,
+                turns: values
+                    .iter()
+                    .map(|&value| Turn {
+                        values: vec![value],
+                        shares: None,
+                        kept_up: true,
+                    })
+                    .collect(),
+            };
+            let all = [
+                series(Rival::Everyway, ours),
+                series(Rival::Nchan, &[10.0; 3]),
+            ];
+            verdicts(&rows(&[Measure::CpuBurst64], Kind::WebSocket, &all)).remove(0)
+        };
+        let settled = of(&[2.0, 2.5, 2.9]);
+        assert_eq!(
+            (settled.outcome, settled.is_within_spread),
+            (Outcome::Must, false)
+        );
+        let open = of(&[2.0, 2.5, 3.1]);
+        assert_eq!((open.outcome, open.is_within_spread), (Outcome::Must, true));
     }
 
     #[test]

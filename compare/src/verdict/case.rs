@@ -77,7 +77,13 @@ pub struct Weight {
 pub const TINY: f64 = 1e-3;
 
 /// Memory comes in pages of 4 KiB, of which a client has a share: less than this is as good as none.
-const MEMORY_KIB_MIN: f64 = 1.0;
+pub const MEMORY_KIB_MIN: f64 = 1.0;
+
+/// A request for twenty messages is as good as none.
+pub const REQUESTS_MIN: f64 = 0.05;
+
+/// A kilobyte in an hour is as good as none.
+pub const IDLE_BYTES_MIN: f64 = 1000.0;
 
 const fn weigh(metric: Metric, weight: f64, floor: f64) -> Weight {
     Weight {
@@ -100,7 +106,7 @@ const fn at_rest(metric: Metric, weight: f64, floor: f64) -> Weight {
 pub const CASES: [Case; 7] = [
     Case {
         name: "chat",
-        about: "Everybody sends and receives, about once a second; one message is sent for ten that are received.",
+        about: "Everybody sends and receives; one message is sent for ten that are received.",
         setting: Setting {
             per_s: (0.2, 20.0),
             per_s_near: 1.0,
@@ -118,7 +124,7 @@ pub const CASES: [Case; 7] = [
             weigh(Metric::Bytes, 1.0, TINY),
             Weight {
                 posts: 0.1,
-                ..weigh(Metric::Requests, 1.0, 0.05)
+                ..weigh(Metric::Requests, 1.0, REQUESTS_MIN)
             },
             weigh(Metric::Memory, 1.0, MEMORY_KIB_MIN),
         ],
@@ -139,14 +145,14 @@ pub const CASES: [Case; 7] = [
             at_most: 10_000.0,
         },
         weights: &[
-            at_rest(Metric::IdleBytes, 2.0, 1000.0),
+            at_rest(Metric::IdleBytes, 2.0, IDLE_BYTES_MIN),
             at_rest(Metric::Memory, 1.0, MEMORY_KIB_MIN),
             at_rest(Metric::WakeUps, 1.0, 0.1),
         ],
     },
     Case {
         name: "dashboard",
-        about: "The server sends about ten times a second to who watches; half a second late is soon enough.",
+        about: "The server sends a few times a second to who watches; half a second late is soon enough.",
         setting: Setting {
             per_s: (1.0, 20.0),
             per_s_near: 10.0,
@@ -188,7 +194,7 @@ pub const CASES: [Case; 7] = [
     },
     Case {
         name: "trading",
-        about: "The server sends a hundred times a second and more; the slowest deliveries decide.",
+        about: "The server sends without pause; the slowest deliveries decide.",
         setting: Setting {
             per_s: (50.0, f64::INFINITY),
             per_s_near: 100.0,
@@ -229,7 +235,7 @@ pub const CASES: [Case; 7] = [
     },
     Case {
         name: "mobile",
-        about: "The server sends to phones over a slow network; each time the radio wakes up, the battery pays.",
+        about: "The server sends to phones over a network with delay; each time the radio wakes up, the battery pays.",
         setting: Setting {
             per_s: (0.1, 20.0),
             per_s_near: 1.0,
@@ -244,7 +250,7 @@ pub const CASES: [Case; 7] = [
         },
         weights: &[
             at_rest(Metric::WakeUps, 2.0, 0.1),
-            at_rest(Metric::IdleBytes, 1.0, 1000.0),
+            at_rest(Metric::IdleBytes, 1.0, IDLE_BYTES_MIN),
             weigh(Metric::Bytes, 1.0, TINY),
             weigh(Metric::Resume, 1.0, 100.0),
         ],

@@ -23,6 +23,7 @@ pub(super) fn not_measured(case: &Case, cells: &[&CellResult]) -> Vec<Contender>
             standing: cannot_send(case, transport)
                 .unwrap_or_else(|| Standing::Unknown("not measured here".to_owned())),
             figures: Vec::new(),
+            posts: posts(case.weights, transport),
         })
         .collect()
 }
@@ -48,21 +49,19 @@ pub(super) fn measured_weights(
 }
 
 fn weighed_figure(weight: &Weight, cell: &CellResult, results: &Results) -> Option<Figure> {
-    let figure = if weight.at_rest {
-        at_rest(results, cell, weight.metric)?
+    if weight.at_rest {
+        at_rest(results, cell, weight.metric)
     } else {
-        weight.metric.of(cell)?
-    };
-    let posts = if cell.cell.transport.sends() {
-        0.0
-    } else {
-        weight.posts
-    };
-    Some(Figure {
-        median: figure.median + posts,
-        min: figure.min + posts,
-        max: figure.max + posts,
-    })
+        weight.metric.of(cell)
+    }
+}
+
+/// The requests for each message received with which a transport sends, if it does not over its own connection.
+fn posts(weights: &[Weight], transport: Transport) -> f64 {
+    if transport.sends() {
+        return 0.0;
+    }
+    weights.iter().map(|weight| weight.posts).sum()
 }
 
 /// How one cell stands before costs are compared. Costs come later; here each is 1.
@@ -94,6 +93,7 @@ pub(super) fn examine(
         choice,
         standing,
         figures,
+        posts: posts(weights, cell.cell.transport),
     }
 }
 

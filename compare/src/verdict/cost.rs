@@ -1,7 +1,8 @@
 //! What each contender costs, who is first, and why.
 
 use super::case::Weight;
-use super::{Answer, Contender, Cost, Decisive, LEVEL, RunnerUp, Standing};
+use super::{Answer, Contender, Cost, Decisive, RunnerUp, Standing};
+use crate::level::Level;
 use crate::metric::Metric;
 use crate::results::Figure;
 use crate::text;
@@ -66,25 +67,34 @@ impl Contender {
             .map(|(_, figure)| figure)
     }
 
-    /// The figure that a weight weighs, not below its floor.
+    /// The figure that a weight weighs, with what is sent beside it, not below its floor.
     fn value(&self, weight: &Weight) -> Option<Figure> {
         let figure = self.figure(weight.metric)?;
+        let posts = self.posts_beside(weight.metric);
         Some(Figure {
-            median: figure.median.max(weight.floor),
-            min: figure.min.max(weight.floor),
-            max: figure.max.max(weight.floor),
+            median: (figure.median + posts).max(weight.floor),
+            min: (figure.min + posts).max(weight.floor),
+            max: (figure.max + posts).max(weight.floor),
         })
+    }
+
+    /// What a figure does not have in it, because it is sent by requests of their own.
+    pub fn posts_beside(&self, metric: Metric) -> f64 {
+        if metric == Metric::Requests {
+            self.posts
+        } else {
+            0.0
+        }
     }
 }
 
-/// Whether the second costs so little more than the first, or the spread is so large, that neither is better.
-pub(super) fn is_level(first: &Contender, second: &Contender) -> bool {
-    first
-        .cost()
-        .zip(second.cost())
-        .is_some_and(|(first, second)| {
-            second.median / first.median < LEVEL || second.min <= first.max
-        })
+/// How the second's cost stands beside the first's. Who has none is apart.
+pub(super) fn level(first: &Contender, second: &Contender) -> Level {
+    let figure = |Cost { median, min, max }| Figure { median, min, max };
+    let costs = first.cost().zip(second.cost());
+    costs.map_or(Level::Apart, |(first, second)| {
+        Level::of(&figure(first), &figure(second))
+    })
 }
 
 /// What comes out of contenders that are ranked and sorted.
@@ -105,7 +115,7 @@ pub(super) fn answer(weights: &[Weight], contenders: &[Contender]) -> Answer {
         Some(RunnerUp {
             choice: other.choice,
             ratio,
-            level: is_level(first, other),
+            level: level(first, other),
             decided: decided(weights, first, other),
         })
     });
@@ -130,6 +140,10 @@ fn decided(weights: &[Weight], first: &Contender, second: &Contender) -> Vec<Dec
             first: first.figure(weight.metric)?.median,
             second: second.figure(weight.metric)?.median,
             factor: ratio.powf(weight.weight / whole),
+            posts: (
+                first.posts_beside(weight.metric),
+                second.posts_beside(weight.metric),
+            ),
         })
     };
     let size = |decisive: &Decisive| decisive.factor.ln().abs();

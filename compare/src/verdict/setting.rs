@@ -156,7 +156,7 @@ impl Weight {
         }
         if self.posts > 0.0 {
             text.push_str(&format!(
-                " (and {} to send, if not over a WebSocket)",
+                " (and {} to send, if not over a WebSocket; the bytes and the CPU time of these are in no figure)",
                 self.posts
             ));
         }

@@ -59,7 +59,26 @@ fn chat_counts_the_requests_for_sending() {
             .figure(Metric::Requests)
             .map(|figure| figure.median)
     };
-    assert_eq!((requests(0), requests(1)), (Some(0.002), Some(0.002 + 0.1)));
+    // What was measured, and apart from it what was not.
+    assert_eq!((requests(0), requests(1)), (Some(0.002), Some(0.002)));
+    let posts = [0, 1].map(|index| verdict.contenders[index].posts_beside(Metric::Requests));
+    assert_eq!(posts, [0.0, 0.1]);
+    let Answer::Take {
+        runner_up: Some(second),
+    } = &verdict.answer
+    else {
+        panic!("{:?}", verdict.answer)
+    };
+    let requests = second
+        .decided
+        .iter()
+        .find(|decisive| decisive.metric == Metric::Requests);
+    // A fifth of the weights; 0.05 is the floor.
+    let factor = requests.map(|decisive| decisive.factor).unwrap_or_default();
+    assert!(
+        (factor - (0.102_f64 / 0.05).powf(0.2)).abs() < 1e-9,
+        "{factor}"
+    );
 }
 
 #[test]
@@ -178,7 +197,11 @@ fn what_is_close_is_level() {
     // CPU is two fifths of the weights: 1.1 to the power of 2.5 is 1.269.
     assert_eq!(
         [at(1.0), at(1.26), at(1.28)],
-        [Some((Sse, true)), Some((Sse, true)), Some((Sse, false))]
+        [
+            Some((Sse, Level::Close)),
+            Some((Sse, Level::Close)),
+            Some((Sse, Level::Apart))
+        ]
     );
 }
 
@@ -196,7 +219,7 @@ fn a_spread_that_reaches_the_first_is_level_too() {
     else {
         panic!("nothing to take")
     };
-    assert!(second.level && second.ratio > LEVEL, "{second:?}");
+    assert_eq!(second.level, Level::Blurred, "{second:?}");
 }
 
 #[test]
@@ -408,6 +431,9 @@ fn all_that_are_level_are_named() {
         .map(|choice| choice.transport)
         .collect();
     assert_eq!(taken, [WebSocket, Sse, LongPoll, Poll]);
+    let blurred = verdict.blurred();
+    assert_eq!(blurred.len(), 1, "{blurred:?}");
+    assert_eq!(blurred[0].transport, Poll);
 }
 
 #[test]

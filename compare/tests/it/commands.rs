@@ -40,32 +40,66 @@ fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn interrupt(child: &Child) {
-    let pid = Pid::from_child(child);
-    kill_process(pid, Signal::INT).expect("it runs");
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).expect("it runs");
+}
+
+/// The network namespaces that a process made.
+fn namespaces(child: &Child) -> Vec<String> {
+    let prefix = format!("everyway-compare-{}-", child.id());
+    let names = std::fs::read_dir("/run/netns").into_iter().flatten();
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| name.starts_with(&prefix)).collect()
+}
+
+/// Whichever moment a signal comes at: the first namespace is made before anything is measured.
+#[test]
+fn a_terminated_run_leaves_a_report_and_no_namespace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = program()
+        .args(["--quick", "--only", "sse", "--subscribers", "2"])
+        .args(["--network", "loss", "--out"])
+        .arg(folder.path())
+        .spawn()
+        .expect("it starts");
+    let is_made = until("a namespace, or the end", || {
+        let ended = child.try_wait().expect("a child").is_some();
+        (ended || !namespaces(&child).is_empty()).then_some(!ended)
+    });
+    if !is_made {
+        eprintln!("skipped: this machine allows no network namespaces");
+        return;
+    }
+    signal(&child, Signal::TERM);
+    let status = until("the program to end", || child.try_wait().expect("a child"));
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(namespaces(&child), Vec::<String>::new());
+    assert!(!results(folder.path()).expect("results").complete);
 }
 
 #[test]
-fn ctrl_c_leaves_a_report_of_what_was_done() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut child = program()
-        .arg("--out")
-        .arg(folder.path())
-        .args(["--quick"])
-        .spawn()
-        .expect("it starts");
-    until("the first cell", || {
-        results(folder.path()).filter(|results| !results.cells.is_empty())
-    });
-    interrupt(&child);
-    let status = until("the program to end", || child.try_wait().expect("a child"));
-    assert_eq!(status.code(), Some(130));
-    let results = results(folder.path()).expect("results");
-    assert!(!results.complete && !results.cells.is_empty());
-    assert!(
-        folder.path().join("report.md").exists(),
-        "there is a report"
-    );
+fn ctrl_c_and_sigterm_leave_a_report_of_what_was_done() {
+    for asked in [Signal::INT, Signal::TERM] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut child = program()
+            .arg("--out")
+            .arg(folder.path())
+            .args(["--quick"])
+            .spawn()
+            .expect("it starts");
+        until("the first cell", || {
+            results(folder.path()).filter(|results| !results.cells.is_empty())
+        });
+        signal(&child, asked);
+        let status = until("the program to end", || child.try_wait().expect("a child"));
+        assert_eq!(status.code(), Some(130), "{asked:?}");
+        let results = results(folder.path()).expect("results");
+        assert!(!results.complete && !results.cells.is_empty());
+        assert!(
+            folder.path().join("report.md").exists(),
+            "there is a report"
+        );
+    }
 }
 
 #[test]

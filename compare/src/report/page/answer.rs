@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{figure, heading, scrolling};
 use crate::condition::Condition;
-use crate::report::adjective::{Aspect, Judgement, judgements};
+use crate::report::adjective::{Aspect, Judgement, RULE, judgements};
 use crate::report::summary::{self, Row};
 use crate::report::{notes, plot, reasons};
 use crate::results::Results;
@@ -31,7 +31,7 @@ pub fn summary(results: &Results) -> Markup {
             h2 { "The figures" }
             @if let Some(in_short) = notes::in_short(&summary) { p { (in_short) } }
             (scrolling("Summary of the figures", &table))
-            p class="hint" { "The least of each column is bold. " (notes::FIGURES) }
+            p class="hint" { "Bold: " (summary::MARKED) ". " (notes::FIGURES) }
         }
     }
 }
@@ -47,7 +47,7 @@ fn summary_row(row: &Row, columns: &[crate::metric::Metric]) -> Markup {
             }
             @for (&metric, ranked) in columns.iter().zip(&row.figures) {
                 @match ranked {
-                    Some(ranked) => td class=[ranked.is_least.then_some("least")] { (figure(metric, ranked.figure)) },
+                    Some(ranked) => td class=[ranked.is_best.then_some("least")] { (figure(metric, ranked.figure)) },
                     None => td class="none" { "–" },
                 }
             }
@@ -69,6 +69,7 @@ pub fn verdicts(results: &Results) -> Markup {
     html! {
         section id="verdict" {
             h2 { "Which transport for which case" }
+            p class="hint" { (reasons::COST) }
             (scrolling("Which transport for which case", &table))
             p class="hint" {
                 "Computed from the figures by " a href="#rules" { "these rules" }
@@ -87,7 +88,11 @@ fn verdict_row(verdict: &Verdict) -> Markup {
     let class = first.map_or("unsaid", |first| plot::class(first.choice.transport));
     html! {
         tr {
-            th scope="row" { (verdict.case.name) small { (verdict.case.about) } }
+            th scope="row" {
+                (verdict.case.name)
+                small { (verdict.case.about) }
+                @if let Some(cells) = reasons::cells(verdict) { small { "Judged by " (cells) "." } }
+            }
             td class={ "pick " (class) } { (pick(verdict)) }
             @if let Some(decided) = reasons::decided(verdict) {
                 td class=[has_second(verdict).then_some("second")] { (reasons::lead(verdict)) }
@@ -149,10 +154,7 @@ pub fn adjectives(results: &Results) -> Markup {
     html! {
         section id="adjectives" {
             h2 { "The usual adjectives, with figures in their place" }
-            p class="hint" {
-                "First what guides say, then what was measured here: low is at most twice the least of the four, medium at \
-                 most ten times, high is more. Client complexity is measured by requests."
-            }
+            p class="hint" { (RULE) }
             (scrolling("Adjectives and figures", &table))
         }
     }
@@ -169,9 +171,10 @@ fn judgement(judgement: &Judgement) -> Markup {
                         @if measured.adjective == judgement.said { "is " } @else { "but is " }
                         (measured.adjective.word())
                     }
-                    @for (metric, value) in &measured.figures {
-                        small { (text::with_unit(*metric, *value)) " " (metric.name()) }
+                    @for figure in &measured.figures {
+                        small { (figure.in_words()) " " (figure.metric.name()) }
                     }
+                    @for metric in &measured.missing { small { (metric.name()) " not measured" } }
                 },
             }
         }

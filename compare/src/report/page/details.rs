@@ -86,11 +86,11 @@ pub fn expectations(results: &Results) -> Markup {
             thead { tr {
                 @for name in ["cell", "figure", "expected", "measured", "because"] { th scope="col" { (name) } }
             } }
-            @for cell in &cells { tbody { (expected_of(cell)) } }
+            @for cell in &cells { (expected_of(cell)) }
         }
     };
     html! {
-        section id="expected" {
+        section id="expected" class=[(differing == 0).then_some("agrees")] {
             h2 { "Expected beside measured" }
             p {
                 (text::count((count - differing) as u64)) " of " (notes::counted(count, "figure"))
@@ -98,21 +98,31 @@ pub fn expectations(results: &Results) -> Markup {
                 @if differing > 0 { "; the cells of the others come first, and those are flagged" }
                 "."
             }
+            p class="hint print" { "On paper only those that differ are listed; the page has all." }
             (scrolling("Expected beside measured", &table))
         }
     }
 }
 
+/// Those of a cell, the ones that differ first: on paper the others are left out.
 fn expected_of(cell: &CellResult) -> Markup {
+    let (differing, agreeing): (Vec<_>, Vec<_>) =
+        cell.expected.iter().partition(|expected| expected.differs);
     html! {
-        @for (index, expected) in cell.expected.iter().enumerate() {
-            @let (name, range, measured) = notes::expectation(expected);
-            tr {
-                @if index == 0 { th scope="rowgroup" rowspan=(cell.expected.len()) { (notes::cell_name(cell)) } }
-                td { (name) }
-                td class="value" { (range) }
-                td class="value" { (measured) @if expected.differs { " " span class="flag" { "differs" } } }
-                td class="why" { (expected.why) }
+        @for (rows, class) in [(differing, None), (agreeing, Some("agrees"))] {
+            @if !rows.is_empty() {
+                tbody class=[class] {
+                    @for (index, expected) in rows.iter().enumerate() {
+                        @let (name, range, measured) = notes::expectation(expected);
+                        tr {
+                            @if index == 0 { th scope="rowgroup" rowspan=(rows.len()) { (notes::cell_name(cell)) } }
+                            td { (name) }
+                            td class="value" { (range) }
+                            td class="value" { (measured) @if expected.differs { " " span class="flag" { "differs" } } }
+                            td class="why" { (expected.why) }
+                        }
+                    }
+                }
             }
         }
     }

@@ -19,7 +19,8 @@ pub fn standings(results: &Results) -> Markup {
                 h2 { "How each transport stands" }
                 p class="hint" {
                     "Who is best at everything that a case weighs costs 1; the spread is that of the costs by the smallest and the \
-                     largest figures of the repeats. A dash was not measured, or not weighed."
+                     largest figures of the repeats. A dash was not measured, or not weighed. What a client sends by requests of its own \
+                     is counted and not measured: the bytes and the CPU time of these requests are in no figure."
                 }
                 div class="standings" { @for verdict in &verdicts { (standing(verdict)) } }
             }
@@ -60,6 +61,7 @@ fn standing(verdict: &Verdict) -> Markup {
 
 fn row(contender: &Contender, columns: &[Metric]) -> Markup {
     let value = |metric| Some(text::in_column(metric, contender.figure(metric)?));
+    let posts = |metric| contender.posts_beside(metric);
     html! {
         tr {
             th scope="row" {
@@ -82,7 +84,10 @@ fn row(contender: &Contender, columns: &[Metric]) -> Markup {
             }
             @for &metric in columns {
                 @match value(metric) {
-                    Some(value) => td { (value) },
+                    Some(value) => td {
+                        (value)
+                        @if posts(metric) > 0.0 { small { "+ " (posts(metric)) " to send" } }
+                    },
                     None => td class="none" { "–" },
                 }
             }

@@ -105,7 +105,7 @@ impl Axis {
             // Where the tail is long, the beginning has no room for two numbers.
             Scale::Tail => [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999]
                 .into_iter()
-                .filter(|&share| share <= self.to + 1e-9 && (share > 0.0 || self.to < 0.9991))
+                .filter(|&share| share <= self.to + 1e-9 && (share > 0.0 || self.to < 0.995))
                 .collect(),
         }
     }
@@ -145,7 +145,7 @@ impl Axis {
             let (x, text) = (self.at(value), written(value));
             let half = label::width(&text) * 0.45;
             if x - half > end {
-                end = x + half + 4.0;
+                end = x + half + 8.0;
                 texts.push((x, text));
             }
         }

@@ -41,7 +41,8 @@ pub fn plot(results: &Results, condition: &Condition, largest: f64) -> Option<Pl
     };
     Some(Plot {
         title: format!(
-            "Bytes per message over {}",
+            "Bytes per message of {} over {}",
+            text::payload(condition.payload_bytes),
             text::protocol(condition.protocol)
         ),
         condition: text::work(condition),

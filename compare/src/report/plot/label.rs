@@ -65,6 +65,15 @@ impl Area {
         }
     }
 
+    /// The same with more room at the left and at the right.
+    pub fn wider(self, by: f64) -> Self {
+        Self {
+            left: self.left - by,
+            right: self.right + by,
+            ..self
+        }
+    }
+
     /// The point of it that is nearest to another.
     pub fn nearest(&self, x: f64, y: f64) -> (f64, f64) {
         (

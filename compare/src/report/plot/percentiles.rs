@@ -5,6 +5,7 @@ use maud::html;
 use super::axis::{Axis, px};
 use super::{Plot, class, label, points, tick};
 use crate::condition::{Choice, Condition};
+use crate::measure::BUCKETS_PER_DECADE;
 use crate::metric::Metric;
 use crate::results::{CellResult, LatencyBucket, Results};
 use crate::text;
@@ -27,13 +28,10 @@ pub fn plot(results: &Results, condition: &Condition) -> Option<Plot> {
     let x = Axis::tail(most, LEFT, RIGHT);
     let times = cells
         .iter()
-        .flat_map(|cell| &cell.latencies)
-        .map(|bucket| bucket.up_to_ms);
+        .flat_map(|cell| ranges(cell))
+        .flat_map(|(ends, _)| ends);
     let y = Axis::log(times, BOTTOM, TOP);
-    let curves: Vec<Vec<(f64, f64)>> = cells
-        .iter()
-        .map(|cell| curve(&cell.latencies, &x, &y))
-        .collect();
+    let curves: Vec<Vec<(f64, f64)>> = cells.iter().map(|cell| curve(cell, &x, &y)).collect();
     let ends: Vec<(f64, f64)> = curves
         .iter()
         .filter_map(|curve| curve.last().copied())
@@ -61,20 +59,38 @@ pub fn plot(results: &Results, condition: &Condition) -> Option<Plot> {
     })
 }
 
-/// The steps of a distribution. It ends at the last share that the number of deliveries can tell apart.
-fn curve(buckets: &[LatencyBucket], x: &Axis, y: &Axis) -> Vec<(f64, f64)> {
-    let whole = deliveries(buckets) as f64;
+/// A distribution as a line. Within a bucket deliveries are taken to lie evenly from its lower end to its upper, and none lies
+/// above the slowest. It ends at the last share that the number of deliveries can tell apart.
+fn curve(cell: &CellResult, x: &Axis, y: &Axis) -> Vec<(f64, f64)> {
+    let whole = deliveries(&cell.latencies) as f64;
     let last = 1.0 - 1.0 / whole.max(2.0);
+    let mut curve = Vec::with_capacity(cell.latencies.len() * 2);
     let mut below = 0;
-    let mut curve = Vec::with_capacity(buckets.len() * 2);
-    for bucket in buckets {
-        let height = y.at(bucket.up_to_ms);
-        curve.push((x.at((below as f64 / whole).min(last)), height));
-        below += bucket.count;
-        curve.push((x.at((below as f64 / whole).min(last)), height));
+    for (ends, count) in ranges(cell) {
+        let shares = [below, below + count].map(|below| (below as f64 / whole).min(last));
+        below += count;
+        curve.extend([0, 1].map(|end| (x.at(shares[end]), y.at(ends[end]))));
     }
     curve.dedup();
     curve
+}
+
+/// Between which times how many deliveries lie, in milliseconds.
+fn ranges(cell: &CellResult) -> Vec<([f64; 2], u64)> {
+    /// How much larger the upper end of a bucket is than its lower.
+    fn width() -> f64 {
+        10f64.powf(1.0 / BUCKETS_PER_DECADE)
+    }
+    let slowest = cell.figures.latency_max_ms;
+    let slowest = slowest.map_or(f64::INFINITY, |figure| figure.max);
+    let buckets = cell.latencies.iter();
+    buckets
+        .map(|bucket| {
+            let upper = bucket.up_to_ms.min(slowest);
+            let lower = (bucket.up_to_ms / width()).min(upper);
+            ([lower, upper], bucket.count)
+        })
+        .collect()
 }
 
 fn deliveries(buckets: &[LatencyBucket]) -> u64 {
@@ -109,4 +125,38 @@ fn description(cells: &[&CellResult]) -> String {
         })
         .collect();
     lines.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Transport;
+    use crate::sample::{cell, exactly};
+
+    /// A line over shares and times as they are, not where they are drawn.
+    fn line(cell: &CellResult) -> Vec<(f64, f64)> {
+        let x = Axis::tail(deliveries(&cell.latencies), 0.0, 1.0);
+        let y = Axis::log([1.0, 100.0].into_iter(), 0.0, 2.0);
+        curve(cell, &x, &y)
+    }
+
+    #[test]
+    fn a_delivery_is_drawn_between_the_ends_of_its_bucket_and_never_above_the_slowest() {
+        let mut cell = cell(Transport::Sse);
+        cell.latencies = vec![LatencyBucket {
+            up_to_ms: 11.2,
+            count: 1000,
+        }];
+        cell.figures.latency_max_ms = exactly(10.5);
+        let [(ends, count)] = ranges(&cell)[..] else {
+            panic!("one bucket");
+        };
+        assert_eq!((ends[1], count), (10.5, 1000));
+        assert!((ends[0] - 9.98).abs() < 0.01, "{ends:?}");
+        let drawn = line(&cell);
+        assert!(
+            drawn[0].1 < drawn[1].1,
+            "it rises within a bucket: {drawn:?}"
+        );
+    }
 }

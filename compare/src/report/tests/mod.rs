@@ -189,6 +189,46 @@ fn the_plot_for_a_readme_stands_alone() {
 }
 
 #[test]
+fn the_protocols_of_the_plot_are_told_apart_by_marks_and_a_key() {
+    let svg = latency_traffic(&rich()).expect("a plot");
+    let document = roxmltree::Document::parse(&svg).expect("a drawing");
+    let named = |class: &str| {
+        let nodes = document.descendants();
+        nodes
+            .filter(|node| node.attribute("class") == Some(class))
+            .count()
+    };
+    // One for each transport over HTTP/2 with TLS, and one in the key; names are those of one protocol only.
+    assert_eq!((named("open"), named("name")), (5, 4));
+    assert!(svg.contains("HTTP/2 + TLS"));
+}
+
+#[test]
+fn plots_of_the_same_protocol_name_their_payload() {
+    let mut cells = vec![cell(Transport::WebSocket), cell(Transport::Sse)];
+    let mut compressed = cell(Transport::WebSocket);
+    (compressed.cell.payload_bytes, compressed.cell.deflate) = (1024, true);
+    cells.push(compressed);
+    let html = page(&results(cells));
+    for payload in ["32 B", "1 KiB"] {
+        assert!(html.contains(&format!("Bytes per message of {payload} over HTTP/1.1")));
+    }
+}
+
+#[test]
+fn on_paper_only_what_differs_is_listed() {
+    let mut all = four();
+    for differs in [false, true] {
+        let expected = expectation("latency_p50_ms", differs);
+        all.cells[0].expected.push(expected);
+    }
+    let html = page(&all);
+    let agreeing = html.find("<tbody class=\"agrees\">").expect("a group");
+    assert!(html.find("differs</span>").is_some_and(|at| at < agreeing));
+    assert!(html.contains("#expected .agrees, #expected.agrees .scroll { display: none; }"));
+}
+
+#[test]
 fn nothing_measured_is_a_page_that_says_so() {
     let empty = results(Vec::new());
     assert!(page(&empty).contains("No cell was measured"));
@@ -229,7 +269,7 @@ fn invalid_cells_are_shown_and_neither_ranked_nor_drawn() {
             .figures
             .iter()
             .flatten()
-            .all(|ranked| !ranked.is_least)
+            .all(|ranked| !ranked.is_best)
     );
     let html = page(&all);
     assert!(html.contains("1 cell invalid") && html.contains("the load used 97 % of its core"));

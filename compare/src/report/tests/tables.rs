@@ -17,13 +17,13 @@ fn the_terminal_shows_figures_then_verdicts_then_doubts() {
         "{text}"
     );
     insta::assert_snapshot!(text, @r#"
-    HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; * least
+    HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; * least, or level with it
     ────────────────────────────────────────────────────────────────────────────────────────────────
      transport             p50      p99    down      up       req    idle   wakes      CPU   memory
                             ms       ms   B/msg   B/msg      /msg    kB/h    /min   µs/msg      KiB
     ────────────────────────────────────────────────────────────────────────────────────────────────
      WebSocket          *0.060   *0.120    *130      *0   *0.0020   *1.20   *2.40     5.00     3.00
-     SSE                 0.070    0.140     150    1.00   *0.0020    9.80   *2.40     6.00     9.00
+     SSE                *0.070   *0.140     150    1.00   *0.0020    9.80   *2.40     6.00     9.00
      long poll           0.100    0.200     460     200      1.00    97.0    2.40     20.0     10.0
      invalid
      short poll (1 s)      500    1,000     162    20.0     0.100   1,500    60.0    *4.00    *2.00
@@ -45,6 +45,7 @@ fn the_terminal_shows_figures_then_verdicts_then_doubts() {
      mobile          cannot say                      nothing was measured with 0.1 to 20 messages/s,
                                                      evenly, over a delayed network
     ────────────────────────────────────────────────────────────────────────────────────────────────────
+    cost: what a case weighs, each divided by the least and multiplied; best at everything is 1
     The run was interrupted, or is not over: this is a part of it, 8 cells.
     invalid: long poll, HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback: the load used 97 % of its core
     skipped: 1 % loss: network namespaces need root
@@ -64,22 +65,22 @@ fn the_markdown_has_the_tables() {
     insta::assert_snapshot!(tables.join("\n"), @r#"
     | transport | p50, ms | p99, ms | p99.9, ms | down, B/msg | up, B/msg | handshake, B/conn | requests, /msg | idle, kB/h | wake-ups, /min | CPU, µs/msg | memory, KiB/client |
     | WebSocket | **0.060** (0.054–0.072) | **0.120** (0.108–0.144) | **0.240** (0.216–0.288) | **130** | **0** | 1,000 | **0.0020** | **1.20** | **2.40** | 5.00 | 3.00 |
-    | SSE | 0.070 (0.063–0.084) | 0.140 (0.126–0.168) | 0.280 (0.252–0.336) | 150 | 1.00 | **0** | **0.0020** | 9.80 | **2.40** | 6.00 | 9.00 |
+    | SSE | **0.070** (0.063–0.084) | **0.140** (0.126–0.168) | **0.280** (0.252–0.336) | 150 | 1.00 | **0** | **0.0020** | 9.80 | **2.40** | 6.00 | 9.00 |
     | long poll | 0.100 (0.090–0.120) | 0.200 (0.180–0.240) | 0.400 (0.360–0.480) | 460 | 200 | **0** | 1.00 | 97.0 | **2.40** | 20.0 | 10.0 |
     | short poll (1 s) | 500 (450–600) | 1,000 (900–1,200) | 2,000 (1,800–2,400) | 162 | 20.0 | **0** | 0.100 | 1,500 | 60.0 | **4.00** | **2.00** |
-    | case | take | then | what decided |
-    | chat | WebSocket | SSE at 1.48 × the cost | server memory per client 3.00 KiB against 9.00 KiB; requests per message 0.0020 against 0.102; bytes per message 130 B against 151 B |
-    | notifications | WebSocket | SSE at 3.76 × the cost | idle bytes per hour 1.20 kB against 9.80 kB; server memory per client 3.00 KiB against 9.00 KiB |
-    | dashboard | WebSocket or short poll (1 s) | short poll (1 s) at 1.05 × the cost, which is level | bytes per message 130 B against 182 B; server CPU per message 5.00 µs against 4.00 µs |
-    | game | WebSocket | the others are out: clients must send over it and cannot (SSE, long poll, short poll (1 s)) | p99 latency 120 µs, bytes per message 130 B, server CPU per message 5.00 µs |
-    | trading | cannot say | nothing was measured with 50 messages/s or more, evenly, on loopback |  |
-    | live stream | cannot say | nothing was measured with 0.5 messages/s or more, evenly, 100 subscribers or more, on loopback |  |
-    | mobile | cannot say | nothing was measured with 0.1 to 20 messages/s, evenly, over a delayed network |  |
-    | transport | latency | traffic | server load | client complexity |
-    | WebSocket | low → low: p50 latency 60.0 µs, p99 latency 120 µs | low → low: bytes per message 130 B, idle bytes per hour 1.20 kB | medium → low: server CPU per message 5.00 µs, server memory per client 3.00 KiB | high → low: requests per message 0.0020, connections per message 0.0020 |
-    | SSE | low → low: p50 latency 70.0 µs, p99 latency 140 µs | low → low: bytes per message 151 B, idle bytes per hour 9.80 kB | medium → low: server CPU per message 6.00 µs, server memory per client 9.00 KiB | low → low: requests per message 0.0020, connections per message 0.0020 |
-    | long poll | medium → low: p50 latency 100 µs, p99 latency 200 µs | medium → medium: bytes per message 660 B, idle bytes per hour 97.0 kB | high → medium: server CPU per message 20.0 µs, server memory per client 10.0 KiB | medium → high: requests per message 1.00, connections per message 0.0020 |
-    | short poll | high → high: p50 latency 500 ms, p99 latency 1.00 s | high → low: bytes per message 182 B, idle bytes per hour 1.50 MB | high → low: server CPU per message 4.00 µs, server memory per client 2.00 KiB | low → high: requests per message 0.100, connections per message 0.0020 |
+    | case | take | then | what decided | judged by |
+    | chat | WebSocket | SSE at 1.48 × the cost | server memory per client 3.00 KiB against 9.00 KiB; requests per message 0.0020 against 0.0020 + 0.1 to send; bytes per message 130 B against 151 B | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 1/s, 10 subscribers, 50 ms each way |
+    | notifications | WebSocket | SSE at 3.76 × the cost | idle bytes per hour 1.20 kB against 9.80 kB; server memory per client 3.00 KiB against 9.00 KiB | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback, and idle cells; best would be 1/s, 100 subscribers |
+    | dashboard | WebSocket or short poll (1 s) | short poll (1 s) at 1.05 × the cost, which is level | bytes per message 130 B against 182 B; server CPU per message 5.00 µs against 4.00 µs | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 10/s, 10 subscribers |
+    | game | WebSocket | the others are out: clients must send over it and cannot (SSE, long poll, short poll (1 s)) | p99 latency 120 µs, bytes per message 130 B, server CPU per message 5.00 µs | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 60/s, 10 subscribers |
+    | trading | cannot say | nothing was measured with 50 messages/s or more, evenly, on loopback |  |  |
+    | live stream | cannot say | nothing was measured with 0.5 messages/s or more, evenly, 100 subscribers or more, on loopback |  |  |
+    | mobile | cannot say | nothing was measured with 0.1 to 20 messages/s, evenly, over a delayed network |  |  |
+    | transport | latency | traffic | server load | requests |
+    | WebSocket | low → low: p50 latency 60.0 µs (1.00 ×), p99 latency 120 µs (1.00 ×) | low → low: bytes per message 130 B (1.00 ×), idle bytes per hour 1.20 kB (1.00 ×) | medium → low: server CPU per message 5.00 µs (1.25 ×), server memory per client 3.00 KiB (1.50 ×) | low → low: requests per message 0.0020 (1.00 ×) |
+    | SSE | low → low: p50 latency 70.0 µs (1.17 ×), p99 latency 140 µs (1.17 ×) | low → medium: bytes per message 151 B (1.16 ×), idle bytes per hour 9.80 kB (8.17 ×) | medium → medium: server CPU per message 6.00 µs (1.50 ×), server memory per client 9.00 KiB (4.50 ×) | low → low: requests per message 0.0020 (1.00 ×) |
+    | long poll | medium → low: p50 latency 100 µs (1.67 ×), p99 latency 200 µs (1.67 ×) | medium → high: bytes per message 660 B (5.08 ×), idle bytes per hour 97.0 kB (80.8 ×) | high → medium: server CPU per message 20.0 µs (5.00 ×), server memory per client 10.0 KiB (5.00 ×) | medium → high: requests per message 1.00 (20.0 ×) |
+    | short poll | high → high: p50 latency 500 ms (8,333 ×), p99 latency 1.00 s (8,333 ×) | high → high: bytes per message 182 B (1.40 ×), idle bytes per hour 1,500 kB (1,250 ×) | high → low: server CPU per message 4.00 µs (1.00 ×), server memory per client 2.00 KiB (1.00 ×) | high → low: requests per message 0.100 (2.00 ×) |
     "#);
 }
 
@@ -87,12 +88,25 @@ fn the_markdown_has_the_tables() {
 fn a_sentence_says_who_is_best_at_what() {
     let all = four();
     let summary = summary::summary(&all).expect("a summary");
-    insta::assert_snapshot!(notes::in_short(&summary).unwrap_or_default(), @"WebSocket is the soonest (60.0 µs), needs the fewest bytes for a message (130 B), needs the fewest while waiting (1.20 kB an hour); short poll (1 s) costs the server the least CPU for a message (4.00 µs).");
+    insta::assert_snapshot!(notes::in_short(&summary).unwrap_or_default(), @"Soonest: WebSocket and SSE are level (60.0 µs, 70.0 µs). Fewest bytes for a message: WebSocket (130 B). Fewest bytes while waiting: WebSocket (1.20 kB an hour). Least CPU of the server for a message: short poll (1 s) (4.00 µs).");
+    assert_eq!(
+        summary.rows[1].figures[0].map(|ranked| ranked.is_best),
+        Some(true),
+        "its spread meets that of the least"
+    );
     let one = results(vec![cell(Transport::Sse)]);
     assert_eq!(
         notes::in_short(&summary::summary(&one).expect("a summary")),
         None
     );
+}
+
+#[test]
+fn each_case_says_which_cells_spoke() {
+    let html = page(&four());
+    let said = "HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 1/s, 10 subscribers, 50 ms each way";
+    assert!(html.contains(&format!("Judged by {said}.")), "{html}");
+    assert!(markdown(&four()).contains(said));
 }
 
 #[test]
@@ -115,16 +129,35 @@ fn the_adjectives_stand_beside_the_figures() {
             ("high", "high")
         ]
     );
+    // By its CPU time SSE is at 1.5 times the least, by its memory at 4.5.
     let load = words(adjective::Aspect::ServerLoad);
     assert_eq!(
         load,
         [
             ("medium", "low"),
-            ("medium", "low"),
+            ("medium", "medium"),
             ("high", "medium"),
             ("high", "low")
         ]
     );
+    // A message of a short poll has few bytes, and waiting for it many.
+    let traffic = words(adjective::Aspect::Traffic);
+    assert_eq!(traffic[3], ("high", "high"));
+    // What is nearly nothing is not a hundred times as much as nothing.
+    let requests = words(adjective::Aspect::Requests).map(|(_, measured)| measured);
+    assert_eq!(requests, ["low", "low", "high", "low"]);
+}
+
+#[test]
+fn a_figure_that_only_others_have_is_said_to_be_missing() {
+    let mut all = four();
+    all.cells
+        .retain(|cell| (cell.cell.transport, cell.cell.rate) != (Transport::Poll, Rate::Idle));
+    let condition = Condition::reference(&all).expect("a condition");
+    let [.., poll] = adjective::judgements(&all, &condition, adjective::Aspect::Traffic);
+    let measured = poll.measured.expect("measured");
+    assert_eq!(measured.missing, [crate::metric::Metric::IdleBytes]);
+    assert!(markdown(&all).contains("idle bytes per hour not measured"));
 }
 
 #[test]
