@@ -331,7 +331,8 @@ impl Planned {
             Protocol::Http1 => 0.0003,
             Protocol::Http1Tls | Protocol::Http2Tls => 0.002,
         };
-        let batches = cell.subscribers.div_ceil(crate::run::ATTACH_AT_ONCE) as f64;
+        let at_once = crate::run::attach_at_once(&cell.network);
+        let batches = cell.subscribers.div_ceil(at_once) as f64;
         let attaching =
             attach_s * cell.subscribers as f64 + batches * round_trips * 2.0 * one_way_s;
         let idle = cell.rate == Rate::Idle;

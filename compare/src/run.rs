@@ -22,8 +22,14 @@ use crate::meter::{Count, Meter};
 use crate::pace;
 use crate::payload::Payloads;
 
-/// Subscribers that attach at a time.
-pub const ATTACH_AT_ONCE: usize = 100;
+/// How many subscribers attach at a time. What a gateway needs to let somebody in it keeps for a while afterwards; a hundred
+/// at once would leave as much of that behind as they need themselves. Far away they would take too long otherwise.
+pub fn attach_at_once(network: &Network) -> usize {
+    match network {
+        Network::Loopback => 8,
+        Network::Delay { .. } | Network::Loss { .. } => 100,
+    }
+}
 /// From the last preparation to the first message.
 const LEAD: Duration = Duration::from_millis(20);
 /// What a message may take beside the network and the poll interval, before it counts as lost.
@@ -236,9 +242,10 @@ async fn attach_all(
     ledger: &Arc<Ledger>,
 ) -> Result<Vec<Subscriber>> {
     let mut subscribers = Vec::with_capacity(cell.subscribers);
+    let at_once = attach_at_once(&cell.network);
     while subscribers.len() < cell.subscribers {
         let from = subscribers.len();
-        let some = from..cell.subscribers.min(from + ATTACH_AT_ONCE);
+        let some = from..cell.subscribers.min(from + at_once);
         let desk = |reader| Desk {
             ledger: Arc::clone(ledger),
             reader,
