@@ -76,7 +76,7 @@ codes! {
     Internal "internal" 1011 INTERNAL_SERVER_ERROR Now;
     /// The gateway is going down.
     Shutdown "shutdown" 1012 SERVICE_UNAVAILABLE AfterDelay;
-    /// A limit on connections, or on who is present, was reached.
+    /// A limit on connections, on who is present, or on what comes in at once, was reached.
     Overloaded "overloaded" 1013 SERVICE_UNAVAILABLE AfterDelay;
     /// The broker or the source of keys did not answer, or the feature is not there yet.
     Unavailable "unavailable" 1013 SERVICE_UNAVAILABLE AfterDelay;

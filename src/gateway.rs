@@ -262,10 +262,9 @@ impl Gateway {
         }
     }
 
-    /// The largest body or frame that can hold a message: base64 is a third longer, and a command has a frame of its own.
+    /// The largest body or frame that can hold a message.
     pub fn body_bytes_max(&self) -> usize {
-        const AROUND_MESSAGE_BYTES: usize = 4096;
-        self.config().limits.message_bytes_max / 3 * 4 + AROUND_MESSAGE_BYTES
+        self.config().body_bytes_max()
     }
 
     /// How much a page may hold.

@@ -39,6 +39,7 @@ pub struct Metrics {
     pub presence_changes: Counter,
     channels: Gauge,
     history_bytes: Gauge,
+    incoming_bytes: Gauge,
     limit_keys: Family<MapLabel, Gauge>,
 }
 
@@ -120,6 +121,11 @@ impl Default for Metrics {
             "history_bytes",
             "Bytes kept by all channels together",
         );
+        let incoming_bytes = gauge(
+            &mut registry,
+            "incoming_bytes",
+            "Bytes of bodies and messages that are on their way in or not handled yet, as limits.incoming_bytes_max counts them",
+        );
         let present = gauge(
             &mut registry,
             "present",
@@ -164,6 +170,7 @@ impl Default for Metrics {
             presence_changes,
             channels,
             history_bytes,
+            incoming_bytes,
             limit_keys,
             registry,
         }
@@ -213,6 +220,12 @@ impl Metrics {
                 .get_or_create(&MapLabel { limit })
                 .set(i64::try_from(size).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Notes how many bytes are on their way in.
+    pub fn set_incoming_bytes(&self, bytes: usize) {
+        self.incoming_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// All counters as text, in the OpenMetrics format that Prometheus reads.

@@ -409,6 +409,21 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_in_at_once_has_room_for_one_body_at_least() {
+        let limits = |bytes: usize| {
+            from_file(&format!(
+                "[limits]\nmessage_bytes_max = 3000\nincoming_bytes_max = {bytes}\n"
+            ))
+        };
+        assert!(limits(8096).is_ok());
+        let error = limits(8095).unwrap_err().to_string();
+        assert!(
+            error.contains("limits.incoming_bytes_max must be at least 4/3"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_slip_in_a_variable_is_told() {
         for name in ["EVERYWAY_LIMITS_CHANNELS_MAX", "EVERYWAY_LISTEN"] {
             let error = from_env(name, "5").unwrap_err().to_string();

@@ -207,9 +207,14 @@ section! {
         channels_max: usize = 100,
         /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent. 16777216 (16 MiB) at
         /// most. Raise `history.bytes_max` with it: a channel that has room for one message loses the last one to the next.
-        /// A body or a frame may be 4/3 of it and 4 KiB, and has `timeouts.body_s` to arrive over HTTP. Each socket may have one
-        /// on its way, so with large messages lower `limits.sockets_max` and `limits.sockets_per_address_max`, too.
+        /// A body or a frame may be 4/3 of it and 4 KiB, and has `timeouts.body_s` to arrive over HTTP. How much may be on its way
+        /// in at once is `limits.incoming_bytes_max`.
         message_bytes_max: usize = 65_536,
+        /// Most bytes that are on their way in at once: bodies of requests, and messages over WebSocket, compressed ones at their
+        /// full length, until they are handled. The first 64 KiB of each WebSocket, and of all bodies of a connection together, are not
+        /// counted. One address, of which a whole IPv6 /64 is one, has a quarter of it, or one message if that is more. What
+        /// comes past it is answered `overloaded`. At least 4/3 of `limits.message_bytes_max` and 4 KiB.
+        incoming_bytes_max: usize = 256 * 1024 * 1024,
         /// Largest request head, in bytes, give or take what one read brings, and how much of a stream is buffered before its reader is left behind. 8192
         /// or more.
         head_bytes_max: usize = 65_536,
@@ -327,7 +332,7 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most that a message grows while it becomes JSON: a control character in a text is written in six (RFC 8259, section 7).
 const JSON_GROWTH_MAX: usize = 6;
 
-/// Room for what stands around a message while it is kept.
+/// Room for what stands around a message, in its body and while it is kept.
 const AROUND_MESSAGE_BYTES: usize = 4096;
 
 /// The form of log lines.
@@ -361,6 +366,14 @@ impl Config {
             Log::KEYS,
         ];
         sections.into_iter().flatten()
+    }
+
+    /// The largest body or frame that can hold a message, in bytes: base64 is a third longer, and a command has a frame of its
+    /// own.
+    pub fn body_bytes_max(&self) -> usize {
+        // Configurations that are refused have absurd numbers.
+        let encoded = (self.limits.message_bytes_max / 3).saturating_mul(4);
+        encoded.saturating_add(AROUND_MESSAGE_BYTES)
     }
 
     /// Checks what no single key can say.
@@ -504,6 +517,11 @@ impl Config {
             (
                 self.limits.message_bytes_max <= MESSAGE_BYTES_MAX,
                 "limits.message_bytes_max must be at most 16777216 (16 MiB): send what is larger elsewhere, and its address here",
+            ),
+            (
+                self.limits.incoming_bytes_max >= self.body_bytes_max(),
+                "limits.incoming_bytes_max must be at least 4/3 of limits.message_bytes_max, and 4096 more: raise it, or lower \
+                 limits.message_bytes_max, because the body of a large message would never be taken",
             ),
             (
                 self.history.bytes_max >= self.limits.message_bytes_max,

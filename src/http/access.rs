@@ -13,7 +13,7 @@ use super::body::Body;
 use super::discard::discard;
 use super::ops::json_response;
 use super::query::Query;
-use super::{credentials, error, publish};
+use super::{credentials, error, upload};
 use crate::attachments::Whom;
 use crate::auth::Revoked;
 use crate::bus::{UserName, Wanted};
@@ -27,8 +27,13 @@ use crate::problem::Problem;
 const REVOKE_S_MAX: u64 = 366 * 86_400;
 
 /// `POST /v1/ticket`.
-pub async fn ticket(gateway: &Gateway, parts: Parts, mut body: Incoming) -> Response<Body> {
-    match issue(gateway, &parts, &mut body).await {
+pub async fn ticket(
+    gateway: &Gateway,
+    peer: Peer,
+    parts: Parts,
+    mut body: Incoming,
+) -> Response<Body> {
+    match issue(gateway, peer, &parts, &mut body).await {
         Ok(json) => json_response(StatusCode::OK, json),
         Err(problem) => {
             discard(&mut body, parts.version).await;
@@ -42,11 +47,16 @@ struct TicketRequest {
     channels: Vec<String>,
 }
 
-async fn issue(gateway: &Gateway, parts: &Parts, body: &mut Incoming) -> Result<String, Problem> {
+async fn issue(
+    gateway: &Gateway,
+    peer: Peer,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Result<String, Problem> {
     let credential = credentials::read(parts)?;
     let principal = gateway.auth.principal(credential.as_ref(), None)?;
-    let body = publish::read(gateway, parts, body).await?;
-    let wanted: TicketRequest = serde_json::from_slice(&body).map_err(|_| {
+    let upload = upload::read(gateway, peer, parts, body).await?;
+    let wanted: TicketRequest = serde_json::from_slice(&upload.bytes).map_err(|_| {
         Problem::new(
             Code::BadJson,
             "the body is the channels that the ticket is for: {\"channels\":[\"news\"]}",

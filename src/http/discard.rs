@@ -29,9 +29,13 @@ pub fn refuse(response: Response<Body>, mut body: Incoming, version: Version) ->
 /// Takes in what is left of a body, within bounds. An answer that comes before the body ends resets the stream (RFC 9113,
 /// section 8.1), and some clients then drop the answer. Over HTTP/1.1 nothing has to be done.
 pub async fn discard(body: &mut Incoming, version: Version) {
-    if !is_needed(body, version) {
-        return;
+    if is_needed(body, version) {
+        discard_rest(body).await;
     }
+}
+
+/// The same, over any version: for who has begun to send, and would not look for an answer before the body is sent.
+pub async fn discard_rest(body: &mut Incoming) {
     let rest = async {
         let mut bytes = 0;
         while let Some(Ok(frame)) = body.frame().await {

@@ -32,7 +32,7 @@ pub fn dispatch_with_key(
             Ok(()) => span.in_scope(|| dispatch(&gateway, peer, alarm.as_ref(), parts, body)),
             Err(problem) => {
                 let version = parts.version;
-                discard::refuse(refuse(&gateway, parts, problem), body, version)
+                discard::refuse(refuse(&gateway, peer, parts, problem), body, version)
             }
         };
         drop(span);

@@ -18,6 +18,7 @@ mod request_id;
 pub mod route;
 mod send;
 mod standing;
+mod upload;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
+pub use upload::Free;
 
 use crate::code::Code;
 use crate::config::Config;
@@ -90,7 +92,7 @@ pub fn handle(
             origin,
         ),
         (Ok(()), Err(refused)) => {
-            let refusal = refuse(gateway, parts, refused.into());
+            let refusal = refuse(gateway, peer, parts, refused.into());
             (discard::refuse(refusal, body, version), origin)
         }
         (Err(problem), _) => (
@@ -146,11 +148,11 @@ const NOSNIFF: (HeaderName, HeaderValue) = (
 );
 
 /// Refuses a request without looking at more than its path: each transport is told in its own way.
-fn refuse(gateway: &Arc<Gateway>, parts: Parts, problem: Problem) -> Response<Body> {
+fn refuse(gateway: &Arc<Gateway>, peer: Peer, parts: Parts, problem: Problem) -> Response<Body> {
     // Only what comes by the public listeners is counted and refused like this.
     match endpoint(gateway, Entrance::Public, &parts) {
         Ok(Endpoint::Receive(Transport::WebSocket)) => {
-            receive::refuse_websocket(gateway, parts, problem)
+            receive::refuse_websocket(gateway, peer, parts, problem)
         }
         Ok(Endpoint::Receive(Transport::Sse)) => receive::refuse_stream(gateway, problem),
         _ => error::response(&problem),
@@ -197,7 +199,7 @@ fn dispatch(
         }
         Endpoint::Ticket => {
             let gateway = Arc::clone(gateway);
-            let issuing = async move { access::ticket(&gateway, parts, body).await };
+            let issuing = async move { access::ticket(&gateway, peer, parts, body).await };
             return Handled::Later(Box::pin(issuing.in_current_span()));
         }
         Endpoint::Disconnect => access::disconnect(gateway, peer, &parts),

@@ -28,6 +28,9 @@ pub fn ready(gateway: &Gateway) -> Response<Body> {
 pub fn metrics(gateway: &Gateway) -> Response<Body> {
     let (channels, history_bytes) = gateway.bus.totals();
     gateway.metrics.set_limit_keys(&gateway.limits.sizes());
+    gateway
+        .metrics
+        .set_incoming_bytes(gateway.limits.incoming_bytes());
     let mut response = text(gateway.metrics.to_text(channels, history_bytes));
     let content_type =
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -1,17 +1,13 @@
 //! `POST /v1/publish`: from a body to the bus.
 
-use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{Response, StatusCode, Version};
-use http_body::Body as _;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::aside::aside;
 use crate::auth::Action;
 use crate::bus::{Bus, ChannelName, Draft, Position};
-use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::limits::Standing;
 use crate::peer::Peer;
@@ -21,6 +17,7 @@ use crate::protocol::payload;
 use super::body::Body;
 use super::discard::discard;
 use super::ops::json_response;
+use super::upload::{self, Held};
 use super::{credentials, error, route, standing};
 
 /// Publishes a body to the channels of the request. Everything is checked before anything is published.
@@ -31,7 +28,12 @@ pub async fn publish(
     mut body: Incoming,
 ) -> Response<Body> {
     let version = parts.version;
-    let (channels, draft, standing) = match prepare(gateway, peer, parts, &mut body).await {
+    let Prepared {
+        channels,
+        draft,
+        standing,
+        held: _held,
+    } = match prepare(gateway, peer, parts, &mut body).await {
         Ok(prepared) => prepared,
         Err(problem) => {
             discard(&mut body, version).await;
@@ -62,12 +64,21 @@ pub async fn publish(
     response
 }
 
+/// What is published, checked.
+struct Prepared {
+    channels: Vec<ChannelName>,
+    draft: Draft,
+    standing: Option<Standing>,
+    /// Until it is published.
+    held: Held,
+}
+
 async fn prepare(
     gateway: &Gateway,
     peer: Peer,
     parts: Parts,
     body: &mut Incoming,
-) -> Result<(Vec<ChannelName>, Draft, Option<Standing>), Problem> {
+) -> Result<Prepared, Problem> {
     if gateway.is_draining() {
         // What is published now would go down with us.
         return Err(gateway.going_down().into());
@@ -79,10 +90,10 @@ async fn prepare(
     for channel in &request.channels {
         principal.may(Action::Publish, channel)?;
     }
-    let body = read(gateway, &parts, body).await?;
+    let upload = upload::read(gateway, peer, &parts, body).await?;
     let bytes_max = gateway.config().limits.message_bytes_max;
-    let (payload, key) = aside(body.len(), || {
-        let payload = payload::read_body(request.kind, &body, bytes_max)?;
+    let (payload, key) = aside(upload.bytes.len(), || {
+        let payload = payload::read_body(request.kind, &upload.bytes, bytes_max)?;
         let key = request
             .key
             .map(|key| payload::key(&principal.identity(), &key, &payload));
@@ -99,41 +110,12 @@ async fn prepare(
     let standing = gateway
         .limits
         .publish(user, peer.address, request.channels.len())?;
-    Ok((request.channels, draft, standing))
-}
-
-/// Reads a body within its bounds. One that says it is too large is refused before it is read.
-pub(super) async fn read(
-    gateway: &Gateway,
-    parts: &Parts,
-    body: &mut Incoming,
-) -> Result<bytes::Bytes, Problem> {
-    let bytes_max = gateway.body_bytes_max();
-    let too_large = || {
-        Problem::new(
-            Code::TooLarge,
-            format!("a body has at most {bytes_max} bytes"),
-        )
-    };
-    let declared = parts
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|declared| declared > bytes_max as u64) {
-        return Err(too_large());
-    }
-    let wait = gateway.config().timeouts.body_s.duration();
-    let broke_off = || Problem::bad_request("the body broke off");
-    let limited = Limited::new(&mut *body, bytes_max);
-    let collected = tokio::time::timeout(wait, limited.collect()).await;
-    match collected {
-        Err(_) => Err(Problem::bad_request("the body did not arrive in time")),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(broke_off()),
-        // hyper takes a stream that is reset without an error for one that ended (RFC 9113, section 8.1.1).
-        Ok(Ok(_)) if parts.version == Version::HTTP_2 && !body.is_end_stream() => Err(broke_off()),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-    }
+    Ok(Prepared {
+        channels: request.channels,
+        draft,
+        standing,
+        held: upload.held,
+    })
 }
 
 /// A key used with another payload in any of the channels refuses the whole request.

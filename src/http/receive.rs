@@ -36,14 +36,21 @@ const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub fn websocket(gateway: &Arc<Gateway>, peer: Peer, parts: Parts) -> Response<Body> {
     upgrade(gateway, parts, |parts, upgrade, agreement| {
         let opening = open_websocket(gateway, peer, parts);
-        websocket::spawn(gateway, upgrade, agreement, opening);
+        let inlet = gateway.limits.inlet(peer.address);
+        websocket::spawn(gateway, upgrade, agreement, inlet, opening);
     })
 }
 
 /// A WebSocket that is told a problem and closed, before anything else is looked at.
-pub fn refuse_websocket(gateway: &Arc<Gateway>, parts: Parts, problem: Problem) -> Response<Body> {
+pub fn refuse_websocket(
+    gateway: &Arc<Gateway>,
+    peer: Peer,
+    parts: Parts,
+    problem: Problem,
+) -> Response<Body> {
     upgrade(gateway, parts, |_, upgrade, agreement| {
-        websocket::spawn(gateway, upgrade, agreement, Err(problem));
+        let inlet = gateway.limits.inlet(peer.address);
+        websocket::spawn(gateway, upgrade, agreement, inlet, Err(problem));
     })
 }
 

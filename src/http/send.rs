@@ -15,7 +15,8 @@ use crate::protocol::payload;
 use super::body::Body;
 use super::discard::discard;
 use super::ops::json_response;
-use super::{credentials, error, publish, route, standing};
+use super::upload::{self, Held};
+use super::{credentials, error, route, standing};
 
 /// Sends a body to a user. The answer is the same whether anybody has that name or not.
 pub async fn send(
@@ -25,7 +26,7 @@ pub async fn send(
     mut body: Incoming,
 ) -> Response<Body> {
     let version = parts.version;
-    let (to, draft, standing) = match prepare(gateway, peer, parts, &mut body).await {
+    let (to, draft, standing, _held) = match prepare(gateway, peer, parts, &mut body).await {
         Ok(prepared) => prepared,
         Err(problem) => {
             discard(&mut body, version).await;
@@ -49,7 +50,7 @@ async fn prepare(
     peer: Peer,
     parts: Parts,
     body: &mut Incoming,
-) -> Result<(UserName, Draft, Option<Standing>), Problem> {
+) -> Result<(UserName, Draft, Option<Standing>, Held), Problem> {
     if gateway.is_draining() {
         // What is sent now would go down with us.
         return Err(gateway.going_down().into());
@@ -59,9 +60,9 @@ async fn prepare(
     let principal = gateway.auth.principal(credential.as_ref(), request.user)?;
     let sender = principal.sender(request.from)?;
     principal.may_send(&request.to)?;
-    let body = publish::read(gateway, &parts, body).await?;
+    let upload = upload::read(gateway, peer, &parts, body).await?;
     let bytes_max = gateway.config().limits.message_bytes_max;
-    let payload = payload::read_body(request.kind, &body, bytes_max)?;
+    let payload = payload::read_body(request.kind, &upload.bytes, bytes_max)?;
     let key = request
         .key
         .map(|key| payload::key(&principal.identity(), &key, &payload));
@@ -73,5 +74,5 @@ async fn prepare(
     // Last, so that only what will be sent is counted.
     let user = principal.user.as_ref();
     let standing = gateway.limits.publish(user, peer.address, 1)?;
-    Ok((request.to, draft, standing))
+    Ok((request.to, draft, standing, upload.held))
 }

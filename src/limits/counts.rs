@@ -25,25 +25,34 @@ const SHRINK_FROM: usize = 1024;
 impl<K: Hash + Eq + Clone> Counts<K> {
     /// Counts one in, unless there are `max` already.
     pub fn enter(&self, key: &K, max: usize) -> bool {
+        self.enter_many(key, 1, max)
+    }
+
+    /// Counts so many in, more than none of them, unless there would be more than `max`.
+    pub fn enter_many(&self, key: &K, many: usize, max: usize) -> bool {
         let mut counts = self.counts.lock();
-        match counts.get_mut(key) {
-            Some(count) if *count >= max => false,
-            Some(count) => {
-                *count += 1;
-                true
-            }
-            None => {
-                counts.insert(key.clone(), 1);
-                true
-            }
+        let count = counts.get_mut(key);
+        let fits = |count: usize| count.checked_add(many).filter(|sum| *sum <= max);
+        let Some(sum) = fits(count.as_ref().map_or(0, |count| **count)) else {
+            return false;
+        };
+        match count {
+            Some(count) => *count = sum,
+            None => drop(counts.insert(key.clone(), sum)),
         }
+        true
     }
 
     /// Counts one out that was counted in.
     pub fn leave(&self, key: &K) {
+        self.leave_many(key, 1);
+    }
+
+    /// Counts so many out that were counted in.
+    pub fn leave_many(&self, key: &K, many: usize) {
         let mut counts = self.counts.lock();
         match counts.get_mut(key) {
-            Some(count) if *count > 1 => *count -= 1,
+            Some(count) if *count > many => *count -= many,
             _ => drop(counts.remove(key)),
         }
         // A crowd that left must not leave its room behind.
@@ -71,6 +80,18 @@ mod tests {
         assert!(counts.enter(&2, 2));
         counts.leave(&1);
         assert!(counts.enter(&1, 2));
+    }
+
+    #[test]
+    fn many_come_and_go_at_once_or_none() {
+        let counts = Counts::default();
+        assert!(counts.enter_many(&1, 3, 5));
+        assert!(!counts.enter_many(&1, 3, 5) && counts.enter_many(&1, 2, 5));
+        assert!(!counts.enter_many(&2, 6, 5));
+        counts.leave_many(&1, 4);
+        assert!(counts.enter_many(&1, 4, 5));
+        counts.leave_many(&1, 5);
+        assert_eq!(counts.len(), 0);
     }
 
     #[test]

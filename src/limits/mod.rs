@@ -1,6 +1,7 @@
 //! How much one client may take: how often, and how many at once.
 
 mod counts;
+mod intake;
 mod key;
 mod rate;
 mod refused;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use governor::clock::MonotonicClock;
 use http::HeaderMap;
+pub use intake::{FREE_BYTES, Inlet, Intake, Share};
 pub use key::{Account, AddressKey, Publisher};
 pub use rate::Rate;
 pub use refused::{Counted, Refused};
@@ -42,6 +44,7 @@ pub struct Limits {
     sockets: Counts<AddressKey>,
     by_address: Counts<AddressKey>,
     by_user: Counts<UserName>,
+    intake: Arc<Intake>,
 }
 
 /// The rules as they were configured last.
@@ -79,6 +82,7 @@ impl Limits {
             sockets: Counts::default(),
             by_address: Counts::default(),
             by_user: Counts::default(),
+            intake: Arc::new(Intake::new(config)),
         }
     }
 
@@ -88,6 +92,7 @@ impl Limits {
         let before = self.rules.load();
         self.rules
             .store(Arc::new(Rules::new(config, Some(&before))));
+        self.intake.reload(config);
     }
 
     /// Who sent a request with these headers over a connection from this peer, and the request counted.
@@ -195,6 +200,21 @@ impl Limits {
         })
     }
 
+    /// By which way something comes in from an address, to be counted for it while it is held.
+    pub fn inlet(&self, address: IpAddr) -> Inlet {
+        Inlet::new(&self.intake, self.rules.load().address(address))
+    }
+
+    /// The same, for what no address is charged for.
+    pub fn common_inlet(&self) -> Inlet {
+        Inlet::new(&self.intake, None)
+    }
+
+    /// How many bytes are on their way in or not handled yet, beside what everybody may hold for free.
+    pub fn incoming_bytes(&self) -> usize {
+        self.intake.bytes()
+    }
+
     /// Forgets who has everything left, again and again, without an end.
     pub async fn sweep(&self) {
         loop {
@@ -207,7 +227,7 @@ impl Limits {
     }
 
     /// How many users and addresses are kept, by the name of the map they are kept in.
-    pub fn sizes(&self) -> [(&'static str, usize); 6] {
+    pub fn sizes(&self) -> [(&'static str, usize); 7] {
         let rules = self.rules.load();
         [
             (PUBLISH, rules.publish.len()),
@@ -216,6 +236,7 @@ impl Limits {
             ("sockets_per_address", self.sockets.len()),
             ("attachments_per_address", self.by_address.len()),
             ("attachments_per_user", self.by_user.len()),
+            ("incoming_per_address", self.intake.addresses()),
         ]
     }
 }

@@ -31,6 +31,10 @@ pub enum Counted {
     ByUser,
     /// Attachments in all.
     All,
+    /// Bytes on their way in from one address.
+    IncomingByAddress,
+    /// Bytes on their way in, from all.
+    Incoming,
 }
 
 /// Who found a place taken comes back after a delay drawn from up to this.
@@ -80,6 +84,12 @@ impl Counted {
             }
             Self::ByUser => "you have as many streams and waiting polls as you may: close some",
             Self::All => "the gateway has as many clients as it takes: come back later",
+            Self::IncomingByAddress => {
+                "as many bytes are on their way in from your address as may be: send less at once, or come back later"
+            }
+            Self::Incoming => {
+                "as many bytes are on their way in as the gateway takes at once: come back later"
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::stream::{Stream, Streams, is_given_up, note_body};
 use crate::gateway::Gateway;
-use crate::http::{Body, Finish, Handled, Later, SentAway, handle};
+use crate::http::{Body, Finish, Free, Handled, Later, SentAway, handle};
 use crate::peer::Peer;
 use crate::switch::{Switch, Watch};
 use crate::tls::{self, Tls};
@@ -148,6 +148,7 @@ where
         peer,
         phase: Arc::clone(&phase),
         alarm: Some(alarm),
+        free: None,
         closing,
     };
     let connection = builder.serve_connection(TokioIo::new(io), service);
@@ -244,6 +245,7 @@ where
         peer,
         phase,
         alarm: None,
+        free: Some(Free::shared()),
         closing,
     };
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
@@ -346,6 +348,8 @@ struct Requests {
     phase: Arc<Phase>,
     /// For the requests that wait, if they are answered one after the other.
     alarm: Option<Arc<Alarm>>,
+    /// What their bodies have together, if many come at once.
+    free: Option<Free>,
     closing: Switch,
 }
 
@@ -354,7 +358,12 @@ impl Service<Request<Incoming>> for Requests {
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
+    fn call(&self, mut request: Request<Incoming>) -> Answering {
+        if let Some(free) = &self.free
+            && !http_body::Body::is_end_stream(request.body())
+        {
+            request.extensions_mut().insert(free.clone());
+        }
         let (answering, version) = (self.phase.answering(), request.version());
         let alarm = self.alarm.as_ref();
         let (handled, finish) = handle(&self.gateway, self.peer, alarm, request);

@@ -19,6 +19,7 @@ mod hopping;
 mod hostile;
 mod http2;
 mod inboxes;
+mod incoming;
 mod jwks;
 mod large;
 mod leaving;

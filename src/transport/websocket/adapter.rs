@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::socket::Gone;
+use crate::limits::Share;
 
 /// What is read at once, on the stack.
 const READ_BYTES: usize = 8 * 1024;
@@ -55,6 +56,11 @@ impl<S> Adapter<S> {
     /// What the client did wrong, if the adapter noticed it.
     pub fn take_fault(&mut self) -> Option<Gone> {
         self.fault.take()
+    }
+
+    /// What a message of so many bytes, which was handed out just now, takes of the room for all.
+    pub fn take_share(&mut self, message_bytes: usize) -> Option<Box<Share>> {
+        self.inbound.take_share(message_bytes)
     }
 
     /// The I/O object, for reading past tungstenite.

@@ -11,6 +11,7 @@ use crate::bus::{ChannelName, Draft, Payload, Start, UserName};
 use crate::code::{Code, End};
 use crate::gateway::Gateway;
 use crate::history;
+use crate::limits::Share;
 use crate::problem::Problem;
 use crate::protocol::command::{self, Command, Request};
 use crate::protocol::event::{ChannelPosition, Event, Ref};
@@ -83,6 +84,18 @@ pub fn begin(
             return Step::Limited(answer, problem.into());
         }
         Step::Done(Done::Answer(answer))
+    })
+}
+
+/// Work that keeps what its command takes of the room for all to its end.
+pub fn holding(share: Option<Box<Share>>, work: Work) -> Work {
+    let Some(share) = share else {
+        return work;
+    };
+    Box::pin(async move {
+        let done = work.await;
+        drop(share);
+        done
     })
 }
 

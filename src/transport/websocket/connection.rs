@@ -193,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Does what a client says. Who is told to wait and keeps on has to go.
     fn take(&mut self, incoming: Incoming) -> Result<(), End> {
         match incoming {
-            Incoming::Text(text) => {
+            Incoming::Text(text, share) => {
                 match commands::begin(
                     &self.gateway,
                     &mut self.client,
@@ -202,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     text.as_str(),
                 ) {
                     Step::Done(done) => self.push_done(done),
-                    Step::Work(work) => self.work = Some(work),
+                    Step::Work(work) => self.work = Some(commands::holding(share, work)),
                     Step::Limited(answer, end) => {
                         self.socket.push_json(&answer);
                         if !self.patience.bears(self.gateway.limits.refusals_max()) {
@@ -211,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                 }
             }
-            Incoming::Binary(_) => {
+            Incoming::Binary(..) => {
                 let answer = commands::refuse_binary(&self.gateway);
                 self.socket.push_json(&answer);
             }
@@ -315,6 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Gone::Closed(_) | Gone::Broken => Code::Normal,
                     Gone::Misbehaved(_) => Code::BadRequest,
                     Gone::TooLarge => Code::TooLarge,
+                    Gone::Full(_) => Code::Overloaded,
                     Gone::Stalled => Code::Slow,
                 });
                 self.socket.finish(gone).await;

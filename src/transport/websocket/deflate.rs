@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use http::HeaderValue;
 
+use crate::limits::Counted;
+
 /// What a message's last block ends with, which is left out on the wire (RFC 7692, section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// The tail, and an empty final block: it is read as such only after a whole block.
@@ -94,6 +96,9 @@ fn window_bits(text: &str) -> Option<u8> {
     (!text.starts_with(['0', '+'])).then_some(bits)
 }
 
+/// Takes so many bytes in all of the room for what comes in.
+type Hold<'a> = dyn FnMut(usize) -> Result<(), Counted> + 'a;
+
 /// Why a message cannot be inflated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InflateError {
@@ -101,6 +106,8 @@ pub enum InflateError {
     TooLarge,
     /// It is not deflate data.
     Corrupt,
+    /// There is no room for it now.
+    Full(Counted),
 }
 
 thread_local! {
@@ -109,18 +116,19 @@ thread_local! {
     static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
 }
 
-/// Inflates a message that came without its tail. Stops as soon as it is over `bytes_max`. A final block may be followed
-/// by others (RFC 7692, section 7.2.3.4), which begin with an empty window.
+/// Inflates a message that came without its tail. Stops as soon as it is over `bytes_max`, or has no room: `hold` is told how
+/// much is held before more is. A final block may be followed by others (RFC 7692, section 7.2.3.4), which begin with an empty
+/// window.
 ///
 /// # Errors
 /// [`InflateError`]. A message that ends within a block is corrupt.
-pub fn inflate(message: &[u8], bytes_max: usize) -> Result<Vec<u8>, InflateError> {
+pub fn inflate(message: &[u8], bytes_max: usize, hold: &mut Hold) -> Result<Vec<u8>, InflateError> {
     INFLATE.with_borrow_mut(|decoder| {
         decoder.reset(false);
         let mut output = Vec::with_capacity(GROWTH_BYTES.min(bytes_max + 1));
         let (mut rest, mut is_whole, mut finals) = (message, message.is_empty(), 0);
         while !rest.is_empty() {
-            let read = read_blocks(decoder, rest, &mut output, bytes_max)?;
+            let read = read_blocks(decoder, rest, &mut output, bytes_max, hold)?;
             is_whole = read.final_block;
             rest = &rest[read.bytes..];
             if read.final_block {
@@ -134,7 +142,7 @@ pub fn inflate(message: &[u8], bytes_max: usize) -> Result<Vec<u8>, InflateError
             }
         }
         if !is_whole {
-            read_end(decoder, &mut output, bytes_max)?;
+            read_end(decoder, &mut output, bytes_max, hold)?;
         }
         Ok(output)
     })
@@ -147,9 +155,10 @@ fn read_end(
     decoder: &mut Decompress,
     output: &mut Vec<u8>,
     bytes_max: usize,
+    hold: &mut Hold,
 ) -> Result<(), InflateError> {
     let text_bytes = output.len();
-    let read = read_blocks(decoder, &END, output, bytes_max)?;
+    let read = read_blocks(decoder, &END, output, bytes_max, hold)?;
     // The block that the tail ends may be a final one itself.
     let ends_there = read.bytes == END.len() || read.bytes == TAIL.len();
     if read.final_block && ends_there && output.len() == text_bytes {
@@ -172,6 +181,7 @@ fn read_blocks(
     input: &[u8],
     output: &mut Vec<u8>,
     bytes_max: usize,
+    hold: &mut Hold,
 ) -> Result<ReadBlocks, InflateError> {
     let begin = decoder.total_in();
     loop {
@@ -192,7 +202,9 @@ fn read_blocks(
         }
         if is_full {
             let room = (bytes_max + 1 - output.len()).min(output.len().max(GROWTH_BYTES));
-            output.reserve_exact(room.max(1));
+            let room = room.max(1);
+            hold(output.len() + room).map_err(InflateError::Full)?;
+            output.reserve_exact(room);
         }
     }
 }
@@ -221,6 +233,11 @@ pub fn deflate(message: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where there is room for anything.
+    fn inflate(message: &[u8], bytes_max: usize) -> Result<Vec<u8>, InflateError> {
+        super::inflate(message, bytes_max, &mut |_| Ok(()))
+    }
 
     fn agree(offer: &str) -> Option<String> {
         let agreement = Agreement::from_offers([offer].into_iter())?;
@@ -300,6 +317,23 @@ mod tests {
         assert_eq!(inflate(&bomb, 65_536), Err(InflateError::TooLarge));
         assert!(inflate(&bomb, 1 << 20).is_ok());
         assert_eq!(inflate(&bomb, (1 << 20) - 1), Err(InflateError::TooLarge));
+    }
+
+    #[test]
+    fn it_stops_where_there_is_no_more_room() {
+        let bomb = deflate(&vec![b'a'; 1 << 20]);
+        let mut held = 0;
+        let mut hold = |bytes: usize| {
+            held = bytes;
+            if bytes <= 65_536 {
+                Ok(())
+            } else {
+                Err(Counted::Incoming)
+            }
+        };
+        let inflated = super::inflate(&bomb, 1 << 20, &mut hold);
+        assert_eq!(inflated, Err(InflateError::Full(Counted::Incoming)));
+        assert!(held <= 131_072, "{held} would have been next");
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub const ECHO_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>) {
     let gone = loop {
         match poll_fn(|cx| poll_step(&mut socket, cx)).await {
-            Ok(Incoming::Text(text)) => socket.push_message(TEXT, text.as_bytes()),
-            Ok(Incoming::Binary(bytes)) => socket.push_message(BINARY, &bytes),
+            Ok(Incoming::Text(text, _held)) => socket.push_message(TEXT, text.as_bytes()),
+            Ok(Incoming::Binary(bytes, _held)) => socket.push_message(BINARY, &bytes),
             Ok(Incoming::Control) => {}
             Err(gone) => break gone,
         }

@@ -4,6 +4,8 @@
 //!
 //! Between messages it holds no memory.
 
+mod held;
+
 use std::io::Cursor;
 
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
@@ -13,6 +15,8 @@ use super::deflate::{InflateError, inflate};
 use super::socket::Gone;
 use crate::aside::aside;
 use crate::bus::publication::frame_head;
+use crate::limits::{Inlet, Share};
+use held::Held;
 
 /// The payload of the frames that tungstenite gets, one at each read. It makes room for a payload beyond what its buffer
 /// holds of it already, so with a third of the buffer it never grows.
@@ -40,6 +44,7 @@ pub struct Inbound {
     compressed: Option<(u8, Vec<u8>)>,
     takes_deflate: bool,
     message_bytes_max: usize,
+    held: Held,
     /// What the client did wrong after what is ready.
     fault: Option<Gone>,
 }
@@ -58,7 +63,7 @@ struct Frame {
 
 impl Inbound {
     /// Nothing came in yet.
-    pub fn new(takes_deflate: bool, message_bytes_max: usize) -> Self {
+    pub fn new(takes_deflate: bool, message_bytes_max: usize, inlet: Inlet) -> Self {
         Self {
             raw: Vec::new(),
             raw_at: 0,
@@ -69,6 +74,7 @@ impl Inbound {
             compressed: None,
             takes_deflate,
             message_bytes_max,
+            held: Held::new(inlet),
             fault: None,
         }
     }
@@ -78,6 +84,12 @@ impl Inbound {
         self.raw.drain(..self.raw_at);
         self.raw_at = 0;
         self.raw.extend_from_slice(bytes);
+    }
+
+    /// What a message of so many bytes, which was handed out just now, takes of the room for all. Keep it until the message is
+    /// handled.
+    pub fn take_share(&mut self, message_bytes: usize) -> Option<Box<Share>> {
+        self.held.take_complete(message_bytes)
     }
 
     /// Moves decoded bytes to `output`, and says how many.
@@ -118,7 +130,9 @@ impl Inbound {
         if let Some(gone) = self.fault {
             return Err(gone);
         }
-        while self.ready.len() < READY_BYTES {
+        self.held.handed_out();
+        // A message with a share is the last one that is decoded at a time, so it is clear whose share it is.
+        while self.ready.len() < READY_BYTES && !self.held.has_complete() {
             let went_on = match self.frame.take() {
                 Some(frame) => self.payload(frame),
                 None => self.head(),
@@ -246,6 +260,9 @@ impl Inbound {
         unmask(chunk, frame.mask, frame.mask_at);
         frame.mask_at += count;
         frame.left -= count as u64;
+        self.held
+            .grow(count, self.message_bytes_max)
+            .map_err(Gone::Full)?;
         let ends = frame.left == 0;
         match &mut self.compressed {
             Some((_, bytes)) => bytes.extend_from_slice(chunk),
@@ -257,6 +274,7 @@ impl Inbound {
             self.frame = Some(frame);
         } else if frame.fin {
             self.inflate()?;
+            self.held.complete();
         }
         Ok(true)
     }
@@ -269,11 +287,18 @@ impl Inbound {
         let bytes_max = self.message_bytes_max;
         // A few bytes may become a large message.
         let work_bytes = bytes.len().saturating_mul(INFLATED_TIMES).min(bytes_max);
-        let message = aside(work_bytes, || inflate(&bytes, bytes_max));
+        let held = &mut self.held;
+        let message = aside(work_bytes, || {
+            inflate(&bytes, bytes_max, &mut |bytes| {
+                held.hold(bytes.min(bytes_max))
+            })
+        });
         let message = message.map_err(|error| match error {
             InflateError::TooLarge => Gone::TooLarge,
             InflateError::Corrupt => Gone::Misbehaved(1007),
+            InflateError::Full(counted) => Gone::Full(counted),
         })?;
+        held.shrink(message.len());
         let count = message.len().div_ceil(PIECE_BYTES).max(1);
         for i in 0..count {
             let piece = &message[i * PIECE_BYTES..message.len().min((i + 1) * PIECE_BYTES)];

@@ -24,6 +24,7 @@ use super::Client;
 use crate::attachments::Attachment;
 use crate::bus::{ChannelName, Start};
 use crate::gateway::Gateway;
+use crate::limits::Inlet;
 use crate::problem::Problem;
 use crate::wire::UpgradedIo;
 use connection::Connection;
@@ -48,9 +49,16 @@ pub fn spawn(
     gateway: &Arc<Gateway>,
     upgrade: OnUpgrade,
     agreement: Option<Agreement>,
+    inlet: Inlet,
     opening: Result<Opening, Problem>,
 ) {
-    let starting = Box::pin(start(Arc::clone(gateway), upgrade, agreement, opening));
+    let setup = Setup::new(
+        &gateway.config(),
+        gateway.body_bytes_max(),
+        agreement,
+        inlet,
+    );
+    let starting = Box::pin(start(Arc::clone(gateway), upgrade, setup, opening));
     gateway.spawn(async move {
         // What starting took is given back here; a socket may live for days.
         if let Some(connection) = starting.await {
@@ -62,11 +70,10 @@ pub fn spawn(
 async fn start(
     gateway: Arc<Gateway>,
     upgrade: OnUpgrade,
-    agreement: Option<Agreement>,
+    setup: Setup,
     opening: Result<Opening, Problem>,
 ) -> Option<Box<Connection<UpgradedIo>>> {
     let (io, read) = upgraded(upgrade).await?;
-    let setup = Setup::new(&gateway.config(), gateway.body_bytes_max(), agreement);
     let mut socket = Socket::new(io, &read, setup).await;
     match opening {
         Ok(opening) => Connection::open(gateway, socket, opening).await,
@@ -80,7 +87,8 @@ async fn start(
 
 /// Runs an echo, as a task of the gateway.
 pub fn spawn_echo(gateway: &Arc<Gateway>, upgrade: OnUpgrade, agreement: Option<Agreement>) {
-    let setup = Setup::new(&gateway.config(), echo::ECHO_BYTES_MAX, agreement);
+    let inlet = gateway.limits.common_inlet();
+    let setup = Setup::new(&gateway.config(), echo::ECHO_BYTES_MAX, agreement, inlet);
     gateway.spawn(async move {
         if let Some((io, read)) = upgraded(upgrade).await {
             echo::echo(Socket::new(io, &read, setup).await).await;

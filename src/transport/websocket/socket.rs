@@ -21,6 +21,8 @@ use super::inbound::Inbound;
 use crate::bus::Publication;
 use crate::code::{Code, End};
 use crate::config::Config;
+use crate::limits::{Counted, Inlet, Refused, Share};
+use crate::problem::Problem;
 use crate::protocol::event;
 use crate::protocol::printed::Printed;
 use crate::stall::Stall;
@@ -39,10 +41,10 @@ const NO_CODE: u16 = 1005;
 /// What came in.
 #[derive(Debug)]
 pub enum Incoming {
-    /// A command, we suppose.
-    Text(Utf8Bytes),
-    /// Bytes, which no command is made of.
-    Binary(Bytes),
+    /// A command, we suppose, and what it takes of the room for all until it is done.
+    Text(Utf8Bytes, Option<Box<Share>>),
+    /// Bytes, which no command is made of, and what they take.
+    Binary(Bytes, Option<Box<Share>>),
     /// A ping or a pong; it is answered already.
     Control,
 }
@@ -56,6 +58,8 @@ pub enum Gone {
     Misbehaved(u16),
     /// A message was over its limit.
     TooLarge,
+    /// There was no room for a message.
+    Full(Counted),
     /// The client took nothing for too long.
     Stalled,
     /// The connection broke.
@@ -65,6 +69,8 @@ pub enum Gone {
 /// How a socket is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// By which way messages come in.
+    pub inlet: Inlet,
     /// Largest message that may come in, in bytes.
     pub message_bytes_max: usize,
     /// Most bytes that wait to be written.
@@ -85,9 +91,11 @@ impl Setup {
         config: &Config,
         message_bytes_max: usize,
         agreement: Option<super::Agreement>,
+        inlet: Inlet,
     ) -> Self {
         let sends_deflated = agreement.is_some_and(super::Agreement::takes_deflated);
         Self {
+            inlet,
             message_bytes_max,
             queued_bytes_max: config.limits.queued_bytes_max,
             takes_deflate: agreement.is_some(),
@@ -121,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .max_frame_size(Some(setup.message_bytes_max))
             // The adapter takes the masks off, and refuses frames that have none.
             .accept_unmasked_frames(true);
-        let mut inbound = Inbound::new(setup.takes_deflate, setup.message_bytes_max);
+        let mut inbound = Inbound::new(setup.takes_deflate, setup.message_bytes_max, setup.inlet);
         inbound.feed(read);
         let adapter = Adapter::new(io, inbound);
         Self {
@@ -228,8 +236,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Pin::new(&mut self.stream)
             .poll_next(cx)
             .map(|next| match next {
-                Some(Ok(Message::Text(text))) => Ok(Incoming::Text(text)),
-                Some(Ok(Message::Binary(bytes))) => Ok(Incoming::Binary(bytes)),
+                Some(Ok(Message::Text(text))) => {
+                    let share = self.stream.get_mut().take_share(text.len());
+                    Ok(Incoming::Text(text, share))
+                }
+                Some(Ok(Message::Binary(bytes))) => {
+                    let share = self.stream.get_mut().take_share(bytes.len());
+                    Ok(Incoming::Binary(bytes, share))
+                }
                 Some(Ok(Message::Close(frame))) => {
                     let code = frame.map_or(NO_CODE, |frame| frame.code.into());
                     Err(Gone::Closed(code))
@@ -246,10 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Ends a WebSocket as the table of codes says: the `disconnect` object, the close frame, the client's reply.
     pub async fn close(&mut self, end: &End) {
-        self.push_json(&event::disconnect(end));
-        // Codes that no session ends with have no close code; 1011 says that we erred.
-        let close_code = end.code.close().unwrap_or(1011);
-        self.push_last(close_code, end.code.as_str());
+        self.push_end(end);
         // One deadline for all of it. What is not told by then is not told.
         let deadline = Instant::now() + self.close_within;
         let told = timeout_at(deadline, self.flush_and_hear_out()).await;
@@ -276,16 +287,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 self.push_last(code, "protocol error");
                 self.shutdown(Instant::now() + self.close_within).await;
             }
-            Gone::TooLarge => {
-                self.push_json(&event::disconnect(&Code::TooLarge.into()));
-                self.push_last(
-                    Code::TooLarge.close().unwrap_or(1009),
-                    Code::TooLarge.as_str(),
-                );
-                self.shutdown(Instant::now() + self.close_within).await;
+            Gone::TooLarge => self.turn_away(&Code::TooLarge.into()).await,
+            Gone::Full(counted) => {
+                let problem = Problem::from(Refused::Full(counted));
+                self.turn_away(&problem.into()).await;
             }
             Gone::Stalled => self.close(&Code::Slow.into()).await,
         }
+    }
+
+    /// Ends a WebSocket in the middle of a message: nothing that comes after it can be understood.
+    async fn turn_away(&mut self, end: &End) {
+        self.push_end(end);
+        self.shutdown(Instant::now() + self.close_within).await;
+    }
+
+    /// Queues the `disconnect` object and the close frame.
+    fn push_end(&mut self, end: &End) {
+        self.push_json(&event::disconnect(end));
+        // Codes that no session ends with have no close code; 1011 says that we erred.
+        let close_code = end.code.close().unwrap_or(1011);
+        self.push_last(close_code, end.code.as_str());
     }
 
     fn push_last(&mut self, code: u16, reason: &str) {
@@ -363,6 +385,7 @@ fn gone(error: &Error) -> Gone {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
     use tokio::io::ReadBuf;
 
     /// A connection that the system gave up for this reason.
@@ -405,10 +428,16 @@ mod tests {
         .await;
     }
 
+    fn setup() -> Setup {
+        let config = Config::default();
+        let inlet = Limits::new(&config).common_inlet();
+        Setup::new(&config, 1000, None, inlet)
+    }
+
     #[tokio::test]
     async fn no_command_is_read_while_a_large_answer_is_held() {
         let (io, mut client) = tokio::io::duplex(ANSWER_BYTES_MAX);
-        let mut socket = Socket::new(io, &[], Setup::new(&Config::default(), 1000, None)).await;
+        let mut socket = Socket::new(io, &[], setup()).await;
         socket.push_json(&[b'x'; ANSWER_BYTES_MAX / 2]);
         assert!(socket.takes_commands());
         socket.push_json(&vec![b'x'; 2 * ANSWER_BYTES_MAX]);
@@ -430,8 +459,7 @@ mod tests {
             (io::ErrorKind::TimedOut, Gone::Stalled),
             (io::ErrorKind::BrokenPipe, Gone::Broken),
         ] {
-            let setup = Setup::new(&Config::default(), 1000, None);
-            let mut socket = Socket::new(GivenUp(kind), &[], setup).await;
+            let mut socket = Socket::new(GivenUp(kind), &[], setup()).await;
             socket.push_ping();
             assert_eq!(poll_fn(|cx| socket.poll_flush(cx)).await, expected);
             let incoming = poll_fn(|cx| socket.poll_incoming(cx)).await;

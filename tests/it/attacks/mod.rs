@@ -85,6 +85,8 @@
 //! | sockets that come and go | section 7 | `attacks::floods::sockets_that_come_and_go` |
 //! | slow heads | section 7 | `attacks::floods::slow_heads` |
 //! | slow bodies | section 7 | `attacks::floods::slow_bodies` |
+//! | large bodies and messages that never end, all at once | tenet 2 | `incoming::past_the_limit_everybody_is_told_and_others_pass_when_it_is_given_back` |
+//! | one client with all of that room | tenet 2 | `incoming::one_address_has_a_quarter_and_others_have_theirs` |
 //! | slow TLS hellos | section 7 | `attacks::floods::slow_hellos` |
 //! | garbage for TLS hellos, under siege | section 7 | `attacks::floods::garbage_for_hellos` |
 //! | a body that never ends | section 7 | `attacks::floods::bodies_without_end` |

@@ -1,7 +1,30 @@
 use super::*;
+use crate::config::Config;
+use crate::limits::{Counted, FREE_BYTES, Limits};
 use crate::transport::websocket::deflate::deflate;
 
 const MAX: usize = 10_000;
+
+fn inbound(takes_deflate: bool) -> Inbound {
+    let limits = Limits::new(&Config::default());
+    Inbound::new(takes_deflate, MAX, limits.common_inlet())
+}
+
+/// One for messages of a MiB, and what it takes of a room of `room_bytes`.
+fn large(room_bytes: usize) -> (Inbound, Limits) {
+    let mut config = Config::default();
+    config.limits.incoming_bytes_max = room_bytes;
+    let limits = Limits::new(&config);
+    let inbound = Inbound::new(true, 1 << 20, limits.common_inlet());
+    (inbound, limits)
+}
+
+/// Takes all that is ready.
+fn drain(inbound: &mut Inbound) -> Result<Vec<u8>, Gone> {
+    let mut output = Vec::new();
+    while inbound.take(&mut output)? > 0 {}
+    Ok(output)
+}
 
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [7, 1, 9, 200];
@@ -20,7 +43,7 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Feeds bytes in chunks and puts the messages together again: opcode and payload, control frames among them.
 fn decode(bytes: &[u8], chunk_bytes: usize) -> Result<Vec<(u8, Vec<u8>)>, Gone> {
-    let mut inbound = Inbound::new(true, MAX);
+    let mut inbound = inbound(true);
     let mut output = Vec::new();
     for chunk in bytes.chunks(chunk_bytes) {
         inbound.feed(chunk);
@@ -152,7 +175,7 @@ fn what_breaks_the_rules_is_told_apart() {
         };
         assert_eq!(got, code, "{case}");
     }
-    let mut plain_only = Inbound::new(false, MAX);
+    let mut plain_only = inbound(false);
     plain_only.feed(&masked(0xc1, b"x"));
     assert!(
         matches!(
@@ -198,7 +221,7 @@ fn a_compressed_message_at_the_limit_fits_though_it_grew() {
 #[test]
 fn many_small_bombs_are_inflated_one_at_a_time() {
     let bomb = masked(0xc1, &deflate(&vec![b'a'; MAX]));
-    let mut inbound = Inbound::new(true, MAX);
+    let mut inbound = inbound(true);
     inbound.feed(&bomb.repeat(100));
     let mut output = Vec::new();
     while inbound.take(&mut output).unwrap() > 0 {
@@ -213,10 +236,81 @@ fn many_small_bombs_are_inflated_one_at_a_time() {
 
 #[test]
 fn what_came_before_a_fault_is_passed_on_first() {
-    let mut inbound = Inbound::new(true, MAX);
+    let mut inbound = inbound(true);
     inbound.feed(&[masked(0x81, b"good"), masked(0x83, b"bad")].concat());
     let mut output = Vec::new();
     assert!(inbound.take(&mut output).unwrap() > 0);
     assert_eq!(messages(&output), [(1, b"good".to_vec())]);
     assert_eq!(inbound.take(&mut output), Err(Gone::Misbehaved(1002)));
+}
+
+#[test]
+fn a_small_message_takes_no_room_and_a_large_one_does_until_it_is_handled() {
+    let (mut inbound, limits) = large(1 << 20);
+    inbound.feed(&masked(0x82, &[b'x'; FREE_BYTES]));
+    drain(&mut inbound).unwrap();
+    assert_eq!(limits.incoming_bytes(), 0);
+    assert!(inbound.take_share(FREE_BYTES).is_none());
+    let long = vec![b'x'; 3 * FREE_BYTES];
+    inbound.feed(&masked(0x82, &long));
+    let mut output = Vec::new();
+    while messages(&output).is_empty() {
+        inbound.take(&mut output).unwrap();
+    }
+    let share = inbound.take_share(long.len());
+    assert_eq!(limits.incoming_bytes(), 2 * FREE_BYTES);
+    drain(&mut inbound).unwrap();
+    drop(share);
+    assert_eq!(limits.incoming_bytes(), 0);
+}
+
+#[test]
+fn of_messages_that_come_together_the_large_one_has_the_share() {
+    let (mut inbound, limits) = large(1 << 20);
+    let bomb = deflate(&[b'a'; 3 * FREE_BYTES]);
+    inbound.feed(
+        &[
+            masked(0x82, b"small"),
+            masked(0xc2, &bomb),
+            masked(0xc2, &bomb),
+        ]
+        .concat(),
+    );
+    let mut output = Vec::new();
+    for expected in [5, 3 * FREE_BYTES, 3 * FREE_BYTES] {
+        output.clear();
+        while messages(&output).is_empty() {
+            inbound.take(&mut output).unwrap();
+        }
+        assert_eq!(messages(&output)[0].1.len(), expected);
+        let share = inbound.take_share(expected);
+        assert_eq!(share.is_some(), expected > FREE_BYTES);
+        drop(share);
+    }
+    assert_eq!(limits.incoming_bytes(), 0);
+}
+
+#[test]
+fn a_message_without_room_ends_it_whole_in_pieces_or_inflated() {
+    let long = vec![b'x'; 4 * FREE_BYTES];
+    let pieces: Vec<u8> = long
+        .chunks(1000)
+        .enumerate()
+        .flat_map(|(i, piece)| masked(if i == 0 { 2 } else { 0 }, piece))
+        .collect();
+    let random: Vec<u8> = (0..long.len() as u64)
+        .map(|i| (i * i % 251) as u8)
+        .collect();
+    for frames in [
+        masked(0x82, &long),
+        pieces,
+        masked(0xc2, &deflate(&long)),
+        masked(0xc2, &random),
+    ] {
+        let (mut inbound, limits) = large(2 * FREE_BYTES);
+        inbound.feed(&frames);
+        assert_eq!(drain(&mut inbound), Err(Gone::Full(Counted::Incoming)));
+        drop(inbound);
+        assert_eq!(limits.incoming_bytes(), 0);
+    }
 }
