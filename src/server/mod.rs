@@ -2,7 +2,10 @@
 
 mod addresses;
 mod connection;
+mod http1;
+mod http2;
 mod reload;
+mod requests;
 mod runtime;
 mod stream;
 

@@ -1,0 +1,194 @@
+//! A connection that speaks HTTP/1.1.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
+use tokio::time::{Sleep, sleep};
+
+use super::connection::{Line, Served};
+use super::requests::Requests;
+use crate::gateway::Gateway;
+use crate::peer::Peer;
+use crate::switch::{Switch, Watch};
+use crate::wire::Phase;
+
+/// Serves it.
+pub fn serve<S>(gateway: Arc<Gateway>, peer: Peer, io: S, line: Line, closing: Switch) -> Served
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder
+        // The guard keeps the time: hyper would set a timer anew for each request.
+        .header_read_timeout(None)
+        .max_buf_size(gateway.config().limits.head_bytes_max);
+    let watch = closing.watch();
+    let Line { phase, alarm } = line;
+    let service = Requests {
+        gateway,
+        peer,
+        phase: Arc::clone(&phase),
+        alarm: Some(alarm),
+        free: None,
+        closing,
+    };
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    Box::pin(Http1 {
+        watch,
+        phase,
+        is_closing: false,
+        gives_way: false,
+        grace: None,
+        connection: connection.with_upgrades(),
+    })
+}
+
+pin_project! {
+    /// A connection that speaks HTTP/1.1, until it closes. The watch comes first, because each wake-up looks at it.
+    #[repr(C)]
+    struct Http1<S> {
+        #[pin]
+        watch: Watch,
+        phase: Arc<Phase>,
+        // True once no further request is taken.
+        is_closing: bool,
+        // True if it did so much at its last turn that it has to give way to others.
+        gives_way: bool,
+        grace: Option<Pin<Box<Sleep>>>,
+        #[pin]
+        connection: http1::UpgradeableConnection<TokioIo<S>, Requests>,
+    }
+}
+
+/// How long a connection that has said nothing yet may live on once the gateway goes down: its first request may be on its
+/// way, and is answered, rather than met by a connection that closes without a word.
+const FRESH_GRACE: Duration = Duration::from_millis(500);
+
+/// After so many requests at one turn a connection gives way, until its worker has looked at what came in meanwhile and all
+/// others that can run have run. hyper itself only goes to the end of the line after sixteen rounds, and a few clients who
+/// send requests without a pause could keep everybody else out until the next look that is due.
+const REQUESTS_IN_A_TURN: u32 = 8;
+
+impl<S> Future for Http1<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Output = hyper::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut me = self.project();
+        if std::mem::take(me.gives_way) {
+            ready!(pin!(yield_now()).poll(cx));
+        }
+        let before = me.phase.requests();
+        let polled = me.connection.as_mut().poll(cx);
+        *me.gives_way = me.phase.requests().wrapping_sub(before) >= REQUESTS_IN_A_TURN;
+        if polled.is_ready() || *me.is_closing {
+            return polled;
+        }
+        if !me.phase.is_leaving() {
+            ready!(me.watch.poll(cx));
+            if me.phase.is_fresh() {
+                let grace = me.grace.get_or_insert_with(|| Box::pin(sleep(FRESH_GRACE)));
+                ready!(grace.as_mut().poll(cx));
+            }
+        }
+        *me.is_closing = true;
+        me.connection.as_mut().graceful_shutdown();
+        me.connection.poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::peer::Entrance;
+    use std::io;
+    use std::sync::mpsc;
+    use tokio::io::ReadBuf;
+    use tokio::runtime::Builder;
+
+    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    /// A client that sends requests without a pause and takes all answers.
+    struct Rushing {
+        sent: usize,
+    }
+
+    impl AsyncRead for Rushing {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            while buffer.remaining() > 0 {
+                let rest = &REQUEST[self.sent % REQUEST.len()..];
+                let rest = &rest[..rest.len().min(buffer.remaining())];
+                buffer.put_slice(rest);
+                self.sent += rest.len();
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Rushing {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn clients_who_rush_keep_nobody_else_out() {
+        let gateway = Arc::new(Gateway::new(Config::default()).unwrap());
+        let mut builder = Builder::new_multi_thread();
+        // It looks outside only when it has nothing to run.
+        let runtime = builder
+            .worker_threads(1)
+            .enable_time()
+            .event_interval(u32::MAX)
+            .build()
+            .unwrap();
+        for _ in 0..3 {
+            let line = Line {
+                phase: Arc::default(),
+                alarm: Arc::default(),
+            };
+            let peer = Peer {
+                address: std::net::Ipv4Addr::LOCALHOST.into(),
+                secure: false,
+                entrance: Entrance::Public,
+            };
+            let (io, closing) = (Rushing { sent: 0 }, Switch::default());
+            runtime.spawn(serve(Arc::clone(&gateway), peer, io, line, closing));
+        }
+        let (sender, came) = mpsc::channel();
+        runtime.spawn(async move {
+            // What comes from outside: a timer is as good as a socket.
+            sleep(Duration::from_millis(50)).await;
+            sender.send(()).unwrap();
+        });
+        let heard = came.recv_timeout(Duration::from_secs(20));
+        runtime.shutdown_background();
+        heard.expect("the worker looked outside");
+    }
+}

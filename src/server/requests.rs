@@ -1,0 +1,165 @@
+//! The requests of a connection, as hyper brings them, and their answers.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::Service;
+
+use super::stream::{is_given_up, note_body};
+use crate::gateway::Gateway;
+use crate::http::{Body, Finish, Free, Handled, Later, SentAway, handle};
+use crate::peer::Peer;
+use crate::switch::Switch;
+use crate::wire::{Alarm, AnswerGuard, Phase};
+
+/// A request that is being answered, as hyper polls it. Its room is there for the life of a connection, so what is large
+/// has room of its own.
+pub enum Answering {
+    /// The answer, until it is handed out.
+    Now(Option<Box<Response<Answer>>>),
+    /// It takes a while. What is left to do then is gone once it was handed out.
+    Later(Later, Option<Finishing>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(answer) => {
+                let answer = answer.take().expect(ONCE);
+                Poll::Ready(Ok(*answer))
+            }
+            Self::Later(answer, finishing) => {
+                let response = ready!(answer.as_mut().poll(cx));
+                let finishing = finishing.take().expect(ONCE);
+                Poll::Ready(Ok(finishing.finish(response)))
+            }
+        }
+    }
+}
+
+/// Why the answer is there when it is asked for.
+const ONCE: &str = "nobody polls a future after its end";
+
+/// What is left to do with an answer.
+pub struct Finishing {
+    gateway: Arc<Gateway>,
+    finish: Finish,
+    answering: AnswerGuard,
+    closing: Switch,
+    version: http::Version,
+}
+
+impl Finishing {
+    fn finish(self, response: Response<Body>) -> Response<Answer> {
+        let Self {
+            gateway,
+            finish,
+            answering,
+            closing,
+            version,
+        } = self;
+        let mut response = finish.finish(&gateway, response);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            answering.upgraded();
+        } else if version < http::Version::HTTP_2
+            && (closing.is_thrown() || response.extensions().get::<SentAway>().is_some())
+        {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| Answer { body, answering })
+    }
+}
+
+/// Answers the requests of a connection.
+pub struct Requests {
+    /// Who answers.
+    pub gateway: Arc<Gateway>,
+    /// Who asks.
+    pub peer: Peer,
+    /// What the connection is doing.
+    pub phase: Arc<Phase>,
+    /// For the requests that wait, if they are answered one after the other.
+    pub alarm: Option<Arc<Alarm>>,
+    /// What their bodies have together, if many come at once.
+    pub free: Option<Free>,
+    /// Thrown when no further request is taken.
+    pub closing: Switch,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, mut request: Request<Incoming>) -> Answering {
+        if let Some(free) = &self.free
+            && !http_body::Body::is_end_stream(request.body())
+        {
+            request.extensions_mut().insert(free.clone());
+        }
+        let (answering, version) = (self.phase.answering(), request.version());
+        let alarm = self.alarm.as_ref();
+        let (handled, finish) = handle(&self.gateway, self.peer, alarm, request);
+        let finishing = Finishing {
+            gateway: Arc::clone(&self.gateway),
+            finish,
+            answering,
+            closing: self.closing.clone(),
+            version,
+        };
+        match handled {
+            Handled::Now(response) => Answering::Now(Some(Box::new(finishing.finish(response)))),
+            Handled::Later(answer) => Answering::Later(answer, Some(finishing)),
+        }
+    }
+}
+
+/// A body that tells the connection when it is done.
+pub struct Answer {
+    body: Body,
+    answering: AnswerGuard,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.answering.is_stalled() || is_given_up() {
+            self.body.stalled();
+        }
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        note_body(matches!(polled, Poll::Ready(Some(_))));
+        if matches!(polled, Poll::Ready(None)) && self.body.is_sent_away() {
+            self.answering.leaves();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
