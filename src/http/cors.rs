@@ -23,6 +23,15 @@ pub fn expose(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
     }
 }
 
+/// The same as lines of an answer in HTTP/1.1.
+pub fn exposed(origin: &str) -> String {
+    format!(
+        "{}: {origin}\r\n{}: {EXPOSE_HEADERS}\r\n",
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        header::ACCESS_CONTROL_EXPOSE_HEADERS
+    )
+}
+
 /// The answer to `OPTIONS`, a preflight or not.
 pub fn preflight(methods: &[Method]) -> Response<Body> {
     let mut response = Response::new(Body::empty());

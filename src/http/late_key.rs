@@ -8,7 +8,7 @@ use tracing::{Instrument, Span};
 
 use super::discard;
 use super::route::Endpoint;
-use super::{Handled, credentials, dispatch, refuse};
+use super::{Handled, credentials, dispatch, later, refuse};
 use crate::auth::Credential;
 use crate::gateway::Gateway;
 use crate::peer::{Entrance, Peer};
@@ -39,6 +39,7 @@ pub fn dispatch_with_key(
         match handled {
             Handled::Now(response) => response,
             Handled::Later(answer) => answer.await,
+            Handled::Waits(waiting, _) => later(waiting).await,
         }
     }))
 }

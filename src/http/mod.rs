@@ -2,6 +2,8 @@
 
 mod access;
 mod admin;
+mod again;
+mod asked;
 mod body;
 mod cors;
 mod credentials;
@@ -23,12 +25,14 @@ mod upload;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use again::{Again, Begun, WholeHead, is_whole_head};
 pub use body::{Body, SentAway};
 use http::header::{ALLOW, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
+pub use receive::later;
 pub use upload::Free;
 
 use crate::code::Code;
@@ -37,6 +41,7 @@ use crate::gateway::Gateway;
 use crate::peer::{Entrance, Peer};
 use crate::problem::Problem;
 use crate::protocol::printed::Printed;
+use crate::transport::poll::Waiting;
 use crate::wire::Alarm;
 use crate::{history, transport::Transport};
 use admin::Ask;
@@ -51,6 +56,8 @@ pub enum Handled {
     Now(Response<Body>),
     /// It takes a while.
     Later(Later),
+    /// A long poll waits; with what is known for the next one like it, if HTTP may let go of it.
+    Waits(Waiting, Option<Box<Again>>),
 }
 
 /// An answer that takes a while. Dropped when the client goes; nothing is left behind then.
@@ -65,6 +72,14 @@ pub struct Finish {
     is_head: bool,
 }
 
+/// Answers what was begun without HTTP, with a head in which nothing else is asked for.
+pub fn handle_begun(begun: Begun, request: &Request<Incoming>) -> (Handled, Finish) {
+    (
+        receive::handled(begun),
+        Finish::of(request.method(), request.headers()),
+    )
+}
+
 /// Answers a request, up to the [`Finish`]. What waits holds what it waits for, and nothing of the request.
 pub fn handle(
     gateway: &Arc<Gateway>,
@@ -73,10 +88,8 @@ pub fn handle(
     request: Request<Incoming>,
 ) -> (Handled, Finish) {
     let (parts, body) = request.into_parts();
-    let origin = parts.headers.get(ORIGIN);
-    let origin = origin.map(|origin| origin.as_bytes().into());
-    let id = RequestId::of(&parts.headers);
-    let (version, is_head) = (parts.version, parts.method == Method::HEAD);
+    let mut finish = Finish::of(&parts.method, &parts.headers);
+    let (id, version) = (&finish.id, parts.version);
     let (peer, counted) = match peer.entrance {
         Entrance::Public => gateway.limits.arrive(peer, &parts.headers),
         Entrance::Admin => (peer, Ok(())),
@@ -86,30 +99,31 @@ pub fn handle(
     // The path only: a query may hold credentials.
     tracing::debug!(address = %peer.address, secure = peer.secure, method = %parts.method, path = parts.uri.path(), "request");
     // An origin that is not let in learns nothing, not even by CORS.
-    let (handled, origin) = match (door::admit(gateway, peer, &parts), counted) {
-        (Ok(()), Ok(())) => (
-            late_key::dispatch_with_key(gateway, peer, alarm, parts, body),
-            origin,
-        ),
+    let handled = match (door::admit(gateway, peer, &parts), counted) {
+        (Ok(()), Ok(())) => late_key::dispatch_with_key(gateway, peer, alarm, parts, body),
         (Ok(()), Err(refused)) => {
             let refusal = refuse(gateway, peer, parts, refused.into());
-            (discard::refuse(refusal, body, version), origin)
+            discard::refuse(refusal, body, version)
         }
-        (Err(problem), _) => (
-            discard::refuse(error::response(&problem), body, version),
-            None,
-        ),
+        (Err(problem), _) => {
+            finish.origin = None;
+            discard::refuse(error::response(&problem), body, version)
+        }
     };
     drop(span);
-    let finish = Finish {
-        origin,
-        id,
-        is_head,
-    };
     (handled, finish)
 }
 
 impl Finish {
+    fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let origin = headers.get(ORIGIN);
+        Self {
+            origin: origin.map(|origin| origin.as_bytes().into()),
+            id: RequestId::of(headers),
+            is_head: *method == Method::HEAD,
+        }
+    }
+
     /// Counts an answer, and adds what all answers say.
     pub fn finish(self, gateway: &Gateway, mut response: Response<Body>) -> Response<Body> {
         let Self {

@@ -1,7 +1,6 @@
 //! The four receiving endpoints: from a request to its transport, and from what that returns to an answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
@@ -11,21 +10,21 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::attachments::Attachment;
 use crate::auth::{Credential, Principal};
-use crate::bus::PublicId;
 use crate::code::Code;
 use crate::gateway::Gateway;
 use crate::peer::Peer;
 use crate::problem::Problem;
-use crate::transport::poll::{self, Answer, Looked};
+use crate::transport::poll::{self, Answer, Looked, Waiting};
 use crate::transport::sse::{self, SseStream};
 use crate::transport::websocket::{self, Agreement, Opening};
-use crate::transport::{Client, Transport, holder, visitor};
+use crate::transport::{Client, Transport};
 use crate::wire::Alarm;
 
-use super::Handled;
+use super::again::Again;
+use super::asked::Asked;
 use super::body::{Body, SentAway};
-use super::query::Query;
-use super::route::{Attach, Poll, Reading};
+use super::route::{Attach, Reading};
+use super::{Handled, Later};
 use super::{credentials, error, etag, page_response, route, route_limits};
 
 /// Tells a proxy not to hold an event stream back.
@@ -89,7 +88,7 @@ fn upgrade(
 fn open_websocket(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Result<Opening, Problem> {
     let attach = route::websocket(parts, route_limits(&gateway.config()))?;
     let credential = credentials::read_websocket(parts)?;
-    let (principal, reading) = authorize(gateway, credential, &attach)?;
+    let (principal, reading) = authorize(gateway, credential.as_ref(), &attach)?;
     let client = Client::new(principal, peer.address, attach.session);
     let attachment = enter(gateway, Transport::WebSocket, &client)?;
     Ok(Opening {
@@ -134,7 +133,7 @@ fn open_sse(
     parts: &Parts,
 ) -> Result<(Client, Attachment, Reading), Problem> {
     let attach = route::sse(parts, route_limits(&gateway.config()))?;
-    let (principal, reading) = authorize(gateway, credentials::read(parts)?, &attach)?;
+    let (principal, reading) = authorize(gateway, credentials::read(parts)?.as_ref(), &attach)?;
     let client = Client::new(principal, peer.address, attach.session);
     let attachment = enter(gateway, Transport::Sse, &client)?;
     Ok((client, attachment, reading))
@@ -167,79 +166,60 @@ pub fn long_poll(
     alarm: Option<&Arc<Alarm>>,
     parts: &Parts,
 ) -> Handled {
-    let request = open_poll(gateway, peer, parts, Transport::LongPoll);
-    handled(request.and_then(|request| poll::long(gateway, alarm, request)))
+    let look = || {
+        let asked = Asked::read(gateway, parts)?;
+        let request = asked.request(gateway, peer, Transport::LongPoll)?;
+        Ok((poll::long(gateway, alarm, request)?, asked))
+    };
+    match look() {
+        Ok((Looked::Waits(waiting), asked)) => {
+            let again = alarm.and_then(|alarm| Again::of(gateway, peer, alarm, asked, parts));
+            Handled::Waits(waiting, again.map(Box::new))
+        }
+        Ok((looked, _)) => handled(Ok(looked)),
+        Err(problem) => handled(Err(problem)),
+    }
 }
 
 /// `GET /v1/poll`.
 pub fn short_poll(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
-    let request = open_poll(gateway, peer, parts, Transport::Poll);
+    let asked = Asked::read(gateway, parts);
+    let request = asked.and_then(|asked| asked.request(gateway, peer, Transport::Poll));
     handled(request.map(|request| poll::short(gateway, request)))
 }
 
-fn handled(looked: Result<Looked, Problem>) -> Handled {
+/// What a poll found, as an answer.
+pub fn handled(looked: Result<Looked, Problem>) -> Handled {
     match looked {
         Ok(Looked::Found(found)) => Handled::Now(answer(Ok(found))),
         Ok(Looked::TakesOver(taking_over)) => {
             Handled::Later(Box::pin(taking_over.run().map(|found| answer(Ok(found)))))
         }
-        Ok(Looked::Waits(waiting)) => {
-            // Mapped and not awaited in a block, which would hold the room for it twice.
-            Handled::Later(Box::pin(waiting.map(answer)))
-        }
+        Ok(Looked::Waits(waiting)) => Handled::Waits(waiting, None),
         Err(problem) => Handled::Now(error::response(&problem)),
     }
 }
 
-fn open_poll(
-    gateway: &Gateway,
-    peer: Peer,
-    parts: &Parts,
-    transport: Transport,
-) -> Result<poll::Request, Problem> {
-    let (query, config) = (Query::of(parts)?, gateway.config());
-    let Poll {
-        attach,
-        limit,
-        wait,
-        known,
-    } = route::poll_of(&query, &parts.headers, route_limits(&config))?;
-    let credential = credentials::read_of(&query, &parts.headers)?;
-    let (principal, reading) = authorize(gateway, credential, &attach)?;
-    let known = known.and_then(|cursor| cursor.resolve(&reading.channels).ok());
-    let session = attach.session.as_ref();
-    let public_id = session.map(|session| PublicId::of(principal.user.as_ref(), session));
-    let wait = match transport {
-        Transport::LongPoll => wait.unwrap_or(config.timeouts.wait_s.duration()),
-        _ => Duration::ZERO,
-    };
-    if let Some(visitor) = public_id.and_then(|id| visitor(&principal, id, transport)) {
-        gateway.presence.lease(&reading.channels, &visitor, wait)?;
-    }
-    Ok(poll::Request {
-        holder: holder(&principal, public_id, peer.address),
-        channels: reading.channels,
-        starts: reading.starts,
-        budget: gateway.page_budget(limit),
-        wait,
-        known,
-    })
-}
-
 /// Rights are all or nothing: one channel refused refuses the request.
-fn authorize(
+pub fn authorize(
     gateway: &Gateway,
-    credential: Option<Credential>,
+    credential: Option<&Credential>,
     attach: &Attach,
 ) -> Result<(Principal, Reading), Problem> {
     let user = attach.user.clone();
-    let principal = gateway.auth.principal(credential.as_ref(), user)?;
+    let principal = gateway.auth.principal(credential, user)?;
     let reading = attach.reading(principal.user.as_ref())?;
     for channel in &reading.channels {
         gateway.may_read(&principal, channel)?;
     }
     gateway.meet(principal.user.as_ref(), &reading.channels)?;
     Ok((principal, reading))
+}
+
+/// The answer to a long poll that waits.
+pub fn later(waiting: Waiting) -> Later {
+    // Mapped and not awaited in a block, which would hold the room for it twice.
+    Box::pin(waiting.map(answer))
 }
 
 fn answer(answer: Result<Answer, Problem>) -> Response<Body> {

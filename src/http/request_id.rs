@@ -30,6 +30,11 @@ impl RequestId {
         }
     }
 
+    /// One of ours, as text.
+    pub fn own() -> [u8; 16] {
+        hex(fastrand::u64(..))
+    }
+
     /// As a header.
     pub fn header(&self) -> HeaderValue {
         let text = match self {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::requests::Requests;
 use super::{http1, http2};
 use crate::gateway::Gateway;
 use crate::peer::Peer;
 use crate::switch::Switch;
 use crate::tls::{self, Tls};
-use crate::wire::preface::{self, Version};
-use crate::wire::{Alarm, GuardedIo, Phase, SocketPermit, Within};
+use crate::wire::preface::{self, Peeked, Version};
+use crate::wire::{GuardedIo, SocketPermit, Within};
 
 /// Serves a connection until it closes. After `closing` no further request is taken.
 pub fn serve(
@@ -36,10 +37,19 @@ pub fn serve(
     };
     async move {
         // What opening took is given back here; a connection may live for days.
-        let Some(served) = opening.await else { return };
-        if let Err(error) = served.await {
-            // Clients that leave early, time-outs and malformed heads: ordinary, and none of our doing.
-            tracing::debug!(%error, "connection ended");
+        let Some(mut served) = opening.await else {
+            return;
+        };
+        loop {
+            served = match served.await {
+                Ok(Next::Goes(on)) => on,
+                Ok(Next::Over) => return,
+                Err(error) => {
+                    // Clients that leave early, time-outs and malformed heads: ordinary, and none of our doing.
+                    tracing::debug!(%error, "connection ended");
+                    return;
+                }
+            };
         }
     }
 }
@@ -56,22 +66,11 @@ impl Door {
     /// HTTP as it is: its first bytes say which.
     async fn open(self, stream: TcpStream) -> Option<Served> {
         set_options(&stream, &self.gateway);
-        let (io, line) = guarded(&self.gateway, stream, self.permit);
+        let (requests, permit) = self.requests();
+        let io = guarded(&requests, stream, permit);
         match preface::peek(io).await {
-            Ok((Version::Http1, io)) => Some(http1::serve(
-                self.gateway,
-                self.peer,
-                io,
-                line,
-                self.closing,
-            )),
-            Ok((Version::Http2, io)) => Some(http2::serve(
-                self.gateway,
-                self.peer,
-                io,
-                line,
-                self.closing,
-            )),
+            Ok((Version::Http1, io)) => Some(http1::serve(requests, io)),
+            Ok((Version::Http2, io)) => Some(http2::serve(requests, io)),
             Err(error) => {
                 tracing::debug!(%error, "the client said nothing");
                 None
@@ -91,41 +90,45 @@ impl Door {
             }
         };
         let is_http2 = tls::is_http2(&stream);
-        let (io, line) = guarded(&self.gateway, stream, self.permit);
+        let (requests, permit) = self.requests();
+        let io = Peeked::new(guarded(&requests, stream, permit), Vec::new());
         let serve = if is_http2 { http2::serve } else { http1::serve };
-        Some(serve(self.gateway, self.peer, io, line, self.closing))
+        Some(serve(requests, io))
+    }
+
+    fn requests(self) -> (Requests, SocketPermit) {
+        let Self {
+            gateway,
+            peer,
+            permit,
+            closing,
+        } = self;
+        let requests = Requests::new(gateway, peer, closing);
+        (requests, permit)
     }
 }
 
-/// What the I/O of a connection and its requests have in common.
-pub struct Line {
-    /// What it is doing.
-    pub phase: Arc<Phase>,
-    /// Its timer.
-    pub alarm: Arc<Alarm>,
-}
-
-fn guarded<S>(
-    gateway: &Gateway,
-    io: S,
-    permit: SocketPermit,
-) -> (GuardedIo<S, SocketPermit>, Line) {
-    let timeouts = &gateway.config().timeouts;
+fn guarded<S>(requests: &Requests, io: S, permit: SocketPermit) -> GuardedIo<S, SocketPermit> {
+    let timeouts = &requests.gateway.config().timeouts;
     let within = Within {
         head: timeouts.head_s.duration(),
         idle: timeouts.idle_s.duration(),
         stall: timeouts.stall_s.duration(),
     };
-    let line = Line {
-        phase: Arc::default(),
-        alarm: Arc::new(Alarm::new(within.head)),
-    };
-    let (phase, alarm) = (Arc::clone(&line.phase), Arc::clone(&line.alarm));
-    (GuardedIo::new(io, phase, alarm, within, permit), line)
+    let (phase, alarm) = (Arc::clone(&requests.phase), Arc::clone(&requests.alarm));
+    GuardedIo::new(io, phase, alarm, within, permit)
 }
 
-/// Boxed, so that the task of a connection has the size of the HTTP it speaks.
-pub type Served = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+/// A connection while it speaks one way. Boxed, so that its task has the size of that.
+pub type Served = Pin<Box<dyn Future<Output = hyper::Result<Next>> + Send>>;
+
+/// How a connection goes on.
+pub enum Next {
+    /// Not at all.
+    Over,
+    /// Another way.
+    Goes(Served),
+}
 
 /// So much later than we would the system gives a silent peer up.
 #[cfg(target_os = "linux")]

@@ -12,15 +12,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
-use super::connection::{Line, Served};
-use super::requests::Requests;
-use crate::gateway::Gateway;
-use crate::peer::Peer;
-use crate::switch::{Switch, Watch};
+use super::apart;
+use super::connection::{Next, Served};
+use super::requests::{Handover, Requests};
+use crate::switch::Watch;
 use crate::wire::Phase;
+use crate::wire::preface::Peeked;
 
 /// Serves it.
-pub fn serve<S>(gateway: Arc<Gateway>, peer: Peer, io: S, line: Line, closing: Switch) -> Served
+pub fn serve<S>(requests: Requests, io: Peeked<S>) -> Served
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -28,30 +28,22 @@ where
     builder
         // The guard keeps the time: hyper would set a timer anew for each request.
         .header_read_timeout(None)
-        .max_buf_size(gateway.config().limits.head_bytes_max);
-    let watch = closing.watch();
-    let Line { phase, alarm } = line;
-    let service = Requests {
-        gateway,
-        peer,
-        phase: Arc::clone(&phase),
-        alarm: Some(alarm),
-        free: None,
-        closing,
-    };
-    let connection = builder.serve_connection(TokioIo::new(io), service);
+        .max_buf_size(requests.gateway.config().limits.head_bytes_max);
+    let (watch, phase) = (requests.closing.watch(), Arc::clone(&requests.phase));
+    let connection = builder.serve_connection(TokioIo::new(io), requests);
     Box::pin(Http1 {
         watch,
         phase,
         is_closing: false,
         gives_way: false,
         grace: None,
-        connection: connection.with_upgrades(),
+        connection: Some(connection.with_upgrades()),
     })
 }
 
 pin_project! {
-    /// A connection that speaks HTTP/1.1, until it closes. The watch comes first, because each wake-up looks at it.
+    /// A connection that speaks HTTP/1.1, until it closes or HTTP lets go of it. The watch comes first, because each wake-up
+    /// looks at it.
     #[repr(C)]
     struct Http1<S> {
         #[pin]
@@ -62,8 +54,8 @@ pin_project! {
         // True if it did so much at its last turn that it has to give way to others.
         gives_way: bool,
         grace: Option<Pin<Box<Sleep>>>,
-        #[pin]
-        connection: http1::UpgradeableConnection<TokioIo<S>, Requests>,
+        // Nothing once HTTP let go of it.
+        connection: Option<http1::UpgradeableConnection<TokioIo<Peeked<S>>, Requests>>,
     }
 }
 
@@ -74,24 +66,28 @@ const FRESH_GRACE: Duration = Duration::from_millis(500);
 /// After so many requests at one turn a connection gives way, until its worker has looked at what came in meanwhile and all
 /// others that can run have run. hyper itself only goes to the end of the line after sixteen rounds, and a few clients who
 /// send requests without a pause could keep everybody else out until the next look that is due.
-const REQUESTS_IN_A_TURN: u32 = 8;
+pub const REQUESTS_IN_A_TURN: u32 = 8;
 
 impl<S> Future for Http1<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    type Output = hyper::Result<()>;
+    type Output = hyper::Result<Next>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut me = self.project();
+        let me = self.project();
         if std::mem::take(me.gives_way) {
             ready!(pin!(yield_now()).poll(cx));
         }
+        let connection = me.connection.as_mut().expect(ONCE);
         let before = me.phase.requests();
-        let polled = me.connection.as_mut().poll(cx);
+        let polled = Pin::new(&mut *connection).poll(cx);
         *me.gives_way = me.phase.requests().wrapping_sub(before) >= REQUESTS_IN_A_TURN;
         if polled.is_ready() || *me.is_closing {
-            return polled;
+            return polled.map_ok(|()| Next::Over);
+        }
+        if me.phase.is_apart() {
+            return Poll::Ready(Ok(part(me.connection.take().expect(ONCE))));
         }
         if !me.phase.is_leaving() {
             ready!(me.watch.poll(cx));
@@ -101,8 +97,30 @@ where
             }
         }
         *me.is_closing = true;
-        me.connection.as_mut().graceful_shutdown();
-        me.connection.poll(cx)
+        Pin::new(&mut *connection).graceful_shutdown();
+        Pin::new(connection).poll(cx).map_ok(|()| Next::Over)
+    }
+}
+
+/// Why the connection is there when it is polled.
+const ONCE: &str = "nobody polls a future after its end";
+
+/// Takes a connection out of HTTP.
+fn part<S>(connection: http1::UpgradeableConnection<TokioIo<Peeked<S>>, Requests>) -> Next
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // Nothing if it was upgraded, and then this is the end of it here.
+    let Some(parts) = connection.into_parts() else {
+        return Next::Over;
+    };
+    match parts.service.handover.take() {
+        Handover::Again(again) => {
+            let io = parts.io.into_inner();
+            Next::Goes(apart::serve(parts.service, io, again, &parts.read_buf))
+        }
+        // Only a request that is handed over says that it goes apart.
+        _ => Next::Over,
     }
 }
 
@@ -110,7 +128,9 @@ where
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::peer::Entrance;
+    use crate::gateway::Gateway;
+    use crate::peer::{Entrance, Peer};
+    use crate::switch::Switch;
     use std::io;
     use std::sync::mpsc;
     use tokio::io::ReadBuf;
@@ -169,17 +189,16 @@ mod tests {
             .build()
             .unwrap();
         for _ in 0..3 {
-            let line = Line {
-                phase: Arc::default(),
-                alarm: Arc::default(),
-            };
             let peer = Peer {
                 address: std::net::Ipv4Addr::LOCALHOST.into(),
                 secure: false,
                 entrance: Entrance::Public,
             };
-            let (io, closing) = (Rushing { sent: 0 }, Switch::default());
-            runtime.spawn(serve(Arc::clone(&gateway), peer, io, line, closing));
+            let requests = Requests::new(Arc::clone(&gateway), peer, Switch::default());
+            runtime.spawn(serve(
+                requests,
+                Peeked::new(Rushing { sent: 0 }, Vec::new()),
+            ));
         }
         let (sender, came) = mpsc::channel();
         runtime.spawn(async move {

@@ -6,22 +6,21 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Line, Served};
+use super::connection::{Next, Served};
 use super::requests::Requests;
 use super::stream::{Stream, Streams};
 use crate::gateway::Gateway;
 use crate::http::Free;
-use crate::peer::Peer;
-use crate::switch::Switch;
 
 /// Serves it.
-pub fn serve<S>(gateway: Arc<Gateway>, peer: Peer, io: S, line: Line, closing: Switch) -> Served
+pub fn serve<S>(mut requests: Requests, io: S) -> Served
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Many requests come and go at once; HTTP/2 has its own pings.
-    let phase = line.phase;
-    phase.multiplexed();
+    requests.phase.multiplexed();
+    requests.free = Some(Free::shared());
+    let (gateway, watch) = (Arc::clone(&requests.gateway), requests.closing.watch());
     let (limits, timeouts) = (&gateway.config().http2, &gateway.config().timeouts);
     let head_bytes_max = u32::try_from(gateway.config().limits.head_bytes_max).unwrap_or(u32::MAX);
     let (streams, idle_after) = (Streams::new(), timeouts.idle_s.duration());
@@ -36,29 +35,16 @@ where
         .keep_alive_interval(limits.ping_s.duration())
         .keep_alive_timeout(timeouts.pong_s.duration())
         .enable_connect_protocol();
-    let watch = closing.watch();
-    let service = Requests {
-        gateway,
-        peer,
-        phase,
-        alarm: None,
-        free: Some(Free::shared()),
-        closing,
-    };
-    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), requests));
     Box::pin(async move {
         tokio::select! {
             biased;
-            outcome = connection.as_mut() => outcome,
-            () = watch => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-            () = streams.idle(idle_after) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            outcome = connection.as_mut() => return outcome.map(|()| Next::Over),
+            () = watch => {}
+            () = streams.idle(idle_after) => {}
         }
+        connection.as_mut().graceful_shutdown();
+        connection.await.map(|()| Next::Over)
     })
 }
 

@@ -1,6 +1,7 @@
 //! Listens, accepts, and goes down in order.
 
 mod addresses;
+mod apart;
 mod connection;
 mod http1;
 mod http2;

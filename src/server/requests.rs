@@ -1,5 +1,6 @@
 //! The requests of a connection, as hyper brings them, and their answers.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,9 +15,13 @@ use hyper::service::Service;
 
 use super::stream::{is_given_up, note_body};
 use crate::gateway::Gateway;
-use crate::http::{Body, Finish, Free, Handled, Later, SentAway, handle};
+use crate::http::{
+    Again, Begun, Body, Finish, Free, Handled, Later, SentAway, WholeHead, handle, handle_begun,
+    later,
+};
 use crate::peer::Peer;
 use crate::switch::Switch;
+use crate::transport::poll::Looked;
 use crate::wire::{Alarm, AnswerGuard, Phase};
 
 /// A request that is being answered, as hyper polls it. Its room is there for the life of a connection, so what is large
@@ -26,6 +31,8 @@ pub enum Answering {
     Now(Option<Box<Response<Answer>>>),
     /// It takes a while. What is left to do then is gone once it was handed out.
     Later(Later, Option<Finishing>),
+    /// Not here: HTTP lets go of the connection.
+    Apart,
 }
 
 impl Future for Answering {
@@ -42,6 +49,8 @@ impl Future for Answering {
                 let finishing = finishing.take().expect(ONCE);
                 Poll::Ready(Ok(finishing.finish(response)))
             }
+            // Whoever polls the connection takes it out of HTTP next.
+            Self::Apart => Poll::Pending,
         }
     }
 }
@@ -89,12 +98,27 @@ pub struct Requests {
     pub peer: Peer,
     /// What the connection is doing.
     pub phase: Arc<Phase>,
-    /// For the requests that wait, if they are answered one after the other.
-    pub alarm: Option<Arc<Alarm>>,
+    /// Its timer.
+    pub alarm: Arc<Alarm>,
     /// What their bodies have together, if many come at once.
     pub free: Option<Free>,
     /// Thrown when no further request is taken.
     pub closing: Switch,
+    /// What HTTP hands over, or is handed.
+    pub handover: Cell<Handover>,
+}
+
+/// What HTTP and [`super::apart`] hand over to each other.
+#[derive(Default)]
+pub enum Handover {
+    #[default]
+    Nothing,
+    /// From HTTP: a request that it lets go of.
+    Again(Box<Again>),
+    /// To HTTP: the bytes that it reads first are one head and nothing else.
+    Head(Box<WholeHead>),
+    /// To HTTP: what it is to answer. The head that it reads first stands for it.
+    Begun(Box<Begun>),
 }
 
 impl Service<Request<Incoming>> for Requests {
@@ -108,9 +132,9 @@ impl Service<Request<Incoming>> for Requests {
         {
             request.extensions_mut().insert(free.clone());
         }
+        let may_part = self.phase.is_flushed() && !self.closing.is_thrown();
         let (answering, version) = (self.phase.answering(), request.version());
-        let alarm = self.alarm.as_ref();
-        let (handled, finish) = handle(&self.gateway, self.peer, alarm, request);
+        let (handled, finish) = self.handle(request);
         let finishing = Finishing {
             gateway: Arc::clone(&self.gateway),
             finish,
@@ -121,7 +145,44 @@ impl Service<Request<Incoming>> for Requests {
         match handled {
             Handled::Now(response) => Answering::Now(Some(Box::new(finishing.finish(response)))),
             Handled::Later(answer) => Answering::Later(answer, Some(finishing)),
+            Handled::Waits(waiting, Some(again)) if may_part => {
+                drop(finishing);
+                let again = again.begun(Looked::Waits(waiting));
+                self.handover.set(Handover::Again(Box::new(again)));
+                self.phase.goes_apart();
+                Answering::Apart
+            }
+            Handled::Waits(waiting, _) => Answering::Later(later(waiting), Some(finishing)),
         }
+    }
+}
+
+impl Requests {
+    /// Those of a connection that was just accepted: its timer waits for the first head.
+    pub fn new(gateway: Arc<Gateway>, peer: Peer, closing: Switch) -> Self {
+        let alarm = Alarm::new(gateway.config().timeouts.head_s.duration());
+        Self {
+            gateway,
+            peer,
+            phase: Arc::default(),
+            alarm: Arc::new(alarm),
+            free: None,
+            closing,
+            handover: Cell::default(),
+        }
+    }
+
+    fn handle(&self, mut request: Request<Incoming>) -> (Handled, Finish) {
+        match self.handover.take() {
+            Handover::Begun(begun) => return handle_begun(*begun, &request),
+            Handover::Head(head) => {
+                request.extensions_mut().insert(*head);
+            }
+            Handover::Again(_) | Handover::Nothing => {}
+        }
+        // The timer is for requests that are answered one after the other.
+        let alarm = (!self.phase.is_multiplexed()).then_some(&self.alarm);
+        handle(&self.gateway, self.peer, alarm, request)
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Phase {
     stalled: AtomicBool,
     /// Set when the client is sent elsewhere, so that no further request should be taken.
     leaving: AtomicBool,
+    /// True until all that HTTP had to say is out.
+    unflushed: AtomicBool,
     /// How many requests there were.
     requests: AtomicU32,
 }
@@ -29,11 +31,13 @@ const WAITING: u8 = 1;
 const ANSWERING: u8 = 2;
 const UPGRADED: u8 = 3;
 const MULTIPLEXED: u8 = 4;
+const APART: u8 = 5;
 
 impl Phase {
     /// A request's head is complete. Dropping the guard says that it is answered.
     pub fn answering(self: &Arc<Self>) -> AnswerGuard {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.unflushed.store(true, Ordering::Relaxed);
         // Of the many requests of a multiplexed connection none speaks for it.
         let multiplexed = self.is(MULTIPLEXED);
         if !multiplexed {
@@ -45,6 +49,11 @@ impl Phase {
     /// The connection is HTTP/2, which keeps its own time for heads.
     pub fn multiplexed(&self) {
         self.step.store(MULTIPLEXED, Ordering::Release);
+    }
+
+    /// True if its requests are answered at the same time.
+    pub fn is_multiplexed(&self) -> bool {
+        self.is(MULTIPLEXED)
     }
 
     /// True until the first request.
@@ -60,6 +69,27 @@ impl Phase {
     /// How many requests there were, modulo 2³².
     pub fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// True if all answers but that to the newest request are out. Ask before that is being answered.
+    pub fn is_flushed(&self) -> bool {
+        !self.unflushed.load(Ordering::Relaxed)
+    }
+
+    /// A request is answered beside HTTP, from now on.
+    pub fn goes_apart(&self) {
+        self.step.store(APART, Ordering::Release);
+    }
+
+    /// True while a request is answered beside HTTP.
+    pub fn is_apart(&self) -> bool {
+        self.is(APART)
+    }
+
+    /// Nothing is being answered beside HTTP any more, and nothing is left to go out.
+    pub fn comes_back(&self) {
+        self.unflushed.store(false, Ordering::Relaxed);
+        self.step.store(WAITING, Ordering::Release);
     }
 
     fn expects_head(&self) -> bool {
@@ -266,6 +296,9 @@ impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for GuardedIo<S, P> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        if outcome.is_ready() && self.phase.expects_head() {
+            self.phase.unflushed.store(false, Ordering::Relaxed);
+        }
         if self.phase.is(WAITING) && self.awaited == Awaited::Nothing {
             // The answer is out, and hyper may not read again before there is something to read. What is woken when the time
             // is up reads, and hears of it then.
@@ -383,6 +416,21 @@ mod tests {
         let idle = io.read_u8().await.unwrap_err();
         assert_eq!(idle.kind(), io::ErrorKind::TimedOut);
         assert_eq!(begin.elapsed().as_secs(), 70 + 74 + IDLE.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_flushed_once_it_is_over_and_out() {
+        let (mut io, mut theirs, phase) = guarded(4);
+        assert!(phase.is_flushed());
+        let answering = phase.answering();
+        io.flush().await.unwrap();
+        assert!(!phase.is_flushed(), "more of it may come");
+        io.write_all(b"last").await.unwrap();
+        drop(answering);
+        assert!(!phase.is_flushed(), "it may still be in a buffer");
+        theirs.read_exact(&mut [0; 4]).await.unwrap();
+        io.flush().await.unwrap();
+        assert!(phase.is_flushed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,7 +41,7 @@ pub async fn peek<S: AsyncRead + Unpin>(mut io: S) -> io::Result<(Version, Peeke
             break Version::Http1;
         }
     };
-    Ok((version, Peeked { io, seen, at: 0 }))
+    Ok((version, Peeked::new(io, seen)))
 }
 
 /// A stream whose first bytes were looked at.
@@ -53,6 +53,11 @@ pub struct Peeked<S> {
 }
 
 impl<S> Peeked<S> {
+    /// A stream of which this much was read already, and is to be read again.
+    pub fn new(io: S, seen: Vec<u8>) -> Self {
+        Self { io, seen, at: 0 }
+    }
+
     /// The stream, and what was looked at and not read since.
     pub fn into_parts(mut self) -> (S, Vec<u8>) {
         self.seen.drain(..self.at);

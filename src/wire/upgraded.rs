@@ -18,7 +18,7 @@ use super::preface::Peeked;
 /// A connection as HTTP/1.1 without TLS holds it.
 type Plain = Peeked<GuardedIo<TcpStream, SocketPermit>>;
 /// A connection as HTTP/1.1 with TLS holds it.
-type Encrypted = GuardedIo<Box<TlsStream<TcpStream>>, SocketPermit>;
+type Encrypted = Peeked<GuardedIo<Box<TlsStream<TcpStream>>, SocketPermit>>;
 
 /// The connection under an upgraded request, with none of the layers that HTTP needs: each write of a WebSocket would go
 /// through them, and they are cold. Who takes it over notices a peer that takes nothing.
@@ -43,21 +43,18 @@ impl UpgradedIo {
         let upgraded = match upgraded.downcast::<TokioIo<Plain>>() {
             Ok(parts) => {
                 let (io, unread) = parts.io.into_inner().into_parts();
-                // What the peek has left came before what hyper read.
-                let read = if unread.is_empty() {
-                    parts.read_buf
-                } else {
-                    [&unread, &parts.read_buf[..]].concat().into()
-                };
                 let (tcp, permit) = io.into_parts();
-                return (Self::new(Io::Tcp(tcp), Some(permit)), read);
+                let me = Self::new(Io::Tcp(tcp), Some(permit));
+                return (me, joined(&unread, parts.read_buf));
             }
             Err(upgraded) => upgraded,
         };
         match upgraded.downcast::<TokioIo<Encrypted>>() {
             Ok(parts) => {
-                let (tls, permit) = parts.io.into_inner().into_parts();
-                (Self::new(Io::Tls(tls), Some(permit)), parts.read_buf)
+                let (io, unread) = parts.io.into_inner().into_parts();
+                let (tls, permit) = io.into_parts();
+                let me = Self::new(Io::Tls(tls), Some(permit));
+                (me, joined(&unread, parts.read_buf))
             }
             Err(upgraded) => {
                 let stream = Box::new(TokioIo::new(upgraded));
@@ -71,6 +68,15 @@ impl UpgradedIo {
             io,
             _permit: permit,
         }
+    }
+}
+
+/// What was read beyond the request's head. What the peek has left came before what hyper read.
+fn joined(unread: &[u8], read: Bytes) -> Bytes {
+    if unread.is_empty() {
+        read
+    } else {
+        [unread, &read[..]].concat().into()
     }
 }
 

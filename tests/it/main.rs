@@ -1,6 +1,7 @@
 //! The gateway from outside: everything here speaks the wire, but for the tests of the bus, which speak to the library.
 
 mod admin;
+mod again;
 mod age;
 mod architecture;
 mod attacks;

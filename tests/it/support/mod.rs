@@ -8,6 +8,7 @@ pub mod http;
 pub mod http2;
 pub mod issuer;
 pub mod need;
+pub mod polls;
 pub mod program;
 pub mod proxy;
 pub mod reader;
