@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::cell::{Cell, Rate};
-use crate::expect;
+use crate::expect::{self, Measured};
 use crate::meter::{Count, Way};
 use crate::results::{ByteKinds, Bytes, CellResult, Deliveries, Figure, Figures, LatencyBucket};
 use crate::run::{Outcome, Timing};
@@ -117,12 +117,7 @@ impl Found {
             add(&mut deliveries, &repeat.deliveries);
         }
         Some(CellResult {
-            expected: expect::expectations(
-                &self.cell,
-                self.timing.measure,
-                &figures,
-                deliveries.delivered,
-            ),
+            expected: expect::expectations(&self.cell, &figures, &self.measured(&deliveries)),
             warnings: warning::warnings(&self.cell, &self.repeats, &deliveries, &figures),
             cell: self.cell.clone(),
             repeats: self.repeats.len(),
@@ -132,6 +127,25 @@ impl Found {
             latencies: buckets(&self.latency_us),
             figures,
         })
+    }
+
+    /// What was done to get the figures. Each repeat planned the same number of messages.
+    fn measured(&self, deliveries: &Deliveries) -> Measured {
+        let measure = self.timing.measure;
+        let planned_per_s = self
+            .repeats
+            .first()
+            .map_or(0.0, |first| first.planned_per_s);
+        Measured {
+            measure,
+            messages: planned_per_s * measure.as_secs_f64(),
+            delivered: deliveries.delivered,
+            repeats: self.repeats.len(),
+            is_watched: self
+                .repeats
+                .iter()
+                .any(|repeat| repeat.server_cpu_share.is_some()),
+        }
     }
 
     fn figures(&self) -> Figures {

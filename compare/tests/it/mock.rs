@@ -165,10 +165,10 @@ impl Rig for Mock {
     }
 
     async fn starts(&mut self) -> Result<Starts> {
-        let ms = |ms: &[u64]| ms.iter().copied().map(Duration::from_millis).collect();
+        let us = |us: &[u64]| us.iter().copied().map(Duration::from_micros).collect();
         Ok(Starts {
-            cold: ms(&[5, 4, 3]),
-            resume: ms(&[3, 2, 4]),
+            cold: us(&[500, 400, 300]),
+            resume: us(&[300, 200, 400]),
         })
     }
 

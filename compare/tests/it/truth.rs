@@ -32,11 +32,20 @@ pub fn cell(per_s: f64) -> Cell {
 
 /// The result of some repeats, each of 1,000 messages that count for each reader.
 pub async fn measured(behaviour: &Behaviour, repeats: usize) -> CellResult {
-    let cell = cell(100.0);
-    let mut found = Found::nothing(cell.clone(), TIMING);
+    measured_at(100.0, TIMING, behaviour, repeats).await
+}
+
+async fn measured_at(
+    per_s: f64,
+    timing: Timing,
+    behaviour: &Behaviour,
+    repeats: usize,
+) -> CellResult {
+    let cell = cell(per_s);
+    let mut found = Found::nothing(cell.clone(), timing);
     for _ in 0..repeats {
         let mut rig = Mock::new(behaviour.clone());
-        let outcome = run::once(&mut rig, &cell, "mock", &TIMING, SEED)
+        let outcome = run::once(&mut rig, &cell, "mock", &timing, SEED)
             .await
             .expect("a mock does not fail");
         found.add(&outcome);
@@ -120,7 +129,7 @@ async fn costs_are_those_of_the_mock() {
     assert!((median(figures.load_cpu_share) - 0.1).abs() < 1e-6);
     assert_eq!(
         (median(figures.cold_start_ms), median(figures.resume_ms)),
-        (4.0, 3.0)
+        (0.4, 0.3)
     );
     assert!(result.is_valid(), "{:?}", result.warnings);
     assert!(
@@ -128,6 +137,19 @@ async fn costs_are_those_of_the_mock() {
         "{:#?}",
         result.expected
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_between_the_steps_is_held_against_what_was_planned() {
+    let timing = Timing {
+        measure: Duration::from_secs(1),
+        ..TIMING
+    };
+    let result = measured_at(2.4, timing, &Behaviour::default(), 1).await;
+    // Two messages fit into a second.
+    assert_eq!(median(result.figures.connections_per_message), 0.5);
+    let differing = result.expected.iter().find(|expected| expected.differs);
+    assert_eq!(differing, None);
 }
 
 #[tokio::test(start_paused = true)]
