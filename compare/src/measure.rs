@@ -270,14 +270,16 @@ impl RepeatFigures {
     }
 
     fn set_costs(&mut self, outcome: &Outcome) {
-        if outcome.arrivals == 0 {
+        if outcome.arrivals == 0 || outcome.delivered.deliveries.delivered == 0 {
             return;
         }
         let per_message = |count: u64| count as f64 / outcome.arrivals as f64;
+        // To begin is paid once, however long it then lasts: all of it is divided by the messages that count, whenever they come.
+        let counted = outcome.delivered.deliveries.delivered as f64;
+        let once_per_message = |count: u64| count as f64 / counted;
         let Count { up, down, .. } = outcome.window;
         let bytes = |window: Way, total: Way| RepeatBytes {
-            // To begin is paid once, however long it then lasts: all of it counts.
-            handshake: per_message(total.handshake),
+            handshake: once_per_message(total.handshake),
             headers: per_message(window.headers),
             framing: per_message(window.framing()),
             payload: per_message(window.payload),
@@ -286,7 +288,7 @@ impl RepeatFigures {
         self.down = Some(bytes(down, outcome.total.down));
         self.packets_per_message = Some(per_message(outcome.window.segments));
         self.requests_per_message = Some(per_message(outcome.window.requests));
-        self.connections_per_message = Some(per_message(outcome.total.connections));
+        self.connections_per_message = Some(once_per_message(outcome.total.connections));
         self.server_cpu_us_per_message = outcome
             .server_cpu
             .map(|cpu| cpu.as_secs_f64() * 1e6 / outcome.arrivals as f64);

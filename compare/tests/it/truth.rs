@@ -153,6 +153,23 @@ async fn a_rate_between_the_steps_is_held_against_what_was_planned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_paid_once_is_divided_by_the_messages_that_count() {
+    // The last message of the warm-up comes within the counted time.
+    let behaviour = Behaviour {
+        fate: |number, _| match number {
+            49 => Fate::AfterTheNext,
+            _ => Fate::Arrives,
+        },
+        ..Behaviour::default()
+    };
+    let result = measured(&behaviour, 1).await;
+    let bytes = result.figures.bytes.expect("bytes");
+    assert_eq!(median(result.figures.connections_per_message), 0.001);
+    assert_eq!(median(Some(bytes.up.handshake)), 0.5);
+    assert_eq!(median(Some(bytes.down.handshake)), 0.7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_message_that_goes_wrong_is_seen() {
     let behaviour = Behaviour {
         fate: |number, reader| match (number % 100, reader) {
