@@ -23,6 +23,7 @@ pub mod wire;
 pub mod expect;
 pub mod measure;
 pub mod results;
+pub mod spread;
 pub mod warning;
 
 // The same work for others.

@@ -2,7 +2,8 @@
 
 use crate::cell::{Cell, Rate};
 use crate::measure::Repeat;
-use crate::results::{Deliveries, Figure, Figures, Warning};
+use crate::results::{Deliveries, Figures, Warning};
+use crate::spread;
 
 /// From this share of its core on, the load may have been what was measured.
 pub const LOAD_CPU_SHARE_MAX: f64 = 0.85;
@@ -12,12 +13,6 @@ pub const BACKGROUND_LOAD: &str = "background_load";
 const SERVER_CPU_SHARE_MAX: f64 = 0.9;
 /// Below this share of the offered rate, the publisher did not keep up.
 const ACHIEVED_SHARE_MIN: f64 = 0.9;
-/// A spread that is this much of the median is wide.
-const SPREAD_MAX: f64 = 0.5;
-/// Differences below these are noise of the machine, however large they are beside a small median.
-const SPREAD_MS_MIN: f64 = 0.3;
-const SPREAD_US_MIN: f64 = 2.0;
-const SPREAD_KIB_MIN: f64 = 1.0;
 /// From this share of a core on, others disturb.
 const OTHERS_CPU_SHARE_MAX: f64 = 0.1;
 /// From this share of a core on, the host disturbs.
@@ -35,12 +30,12 @@ pub fn warnings(
     warnings.extend(load_at_its_limit(figures));
     warnings.extend(rate_not_reached(cell, repeats, figures));
     warnings.extend(server_at_its_limit(repeats));
-    warnings.extend(wide_spread(figures));
+    warnings.extend(spread::wide(figures));
     warnings.extend(disturbed(repeats));
     warnings
 }
 
-fn warning(code: &str, invalidates: bool, message: String) -> Warning {
+pub(crate) fn warning(code: &str, invalidates: bool, message: String) -> Warning {
     Warning {
         code: code.to_owned(),
         message,
@@ -126,46 +121,6 @@ fn server_at_its_limit(repeats: &[Repeat]) -> Option<Warning> {
     })
 }
 
-fn wide_spread(figures: &Figures) -> Option<Warning> {
-    let watched = [
-        ("p50", figures.latency_p50_ms, SPREAD_MS_MIN, "ms"),
-        ("p90", figures.latency_p90_ms, SPREAD_MS_MIN, "ms"),
-        ("p99", figures.latency_p99_ms, SPREAD_MS_MIN, "ms"),
-        ("p99.9", figures.latency_p999_ms, SPREAD_MS_MIN, "ms"),
-        (
-            "CPU time",
-            figures.server_cpu_us_per_message,
-            SPREAD_US_MIN,
-            "µs",
-        ),
-        (
-            "memory",
-            figures.server_memory_kib_per_client,
-            SPREAD_KIB_MIN,
-            "KiB",
-        ),
-    ];
-    let wide = |figure: &Figure, least: f64| {
-        let spread = figure.max - figure.min;
-        spread > least && spread > figure.median * SPREAD_MAX
-    };
-    let wide = watched
-        .into_iter()
-        .filter_map(|(name, figure, least, unit)| {
-            let figure = figure.filter(|figure| wide(figure, least))?;
-            let Figure { median, min, max } = figure;
-            Some(format!("{name} {min:.2} to {max:.2} {unit} ({median:.2})"))
-        });
-    let wide: Vec<String> = wide.collect();
-    (!wide.is_empty()).then(|| {
-        let message = format!(
-            "between repeats these differed by over half of their medians: {}",
-            wide.join(", ")
-        );
-        warning("wide_spread", false, message)
-    })
-}
-
 fn disturbed(repeats: &[Repeat]) -> Vec<Warning> {
     let largest = |pick: fn(&Repeat) -> f64| repeats.iter().map(pick).fold(0.0, f64::max);
     let (others, stolen) = (
@@ -192,6 +147,7 @@ mod tests {
     use super::*;
     use crate::cell::tests::cell;
     use crate::measure::RepeatFigures;
+    use crate::results::Figure;
 
     fn repeat() -> Repeat {
         Repeat {
@@ -246,22 +202,6 @@ mod tests {
         };
         let codes = codes(odd, Deliveries::default(), &figures);
         assert_eq!(codes, Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_spreads_is_named() {
-        let figures = Figures {
-            latency_p50_ms: figure(1.0, 0.9, 1.1),
-            latency_p999_ms: figure(2.0, 1.34, 4.09),
-            ..Figures::default()
-        };
-        let [only] = &warnings(&cell(), &[repeat()], &Deliveries::default(), &figures)[..] else {
-            panic!("one warning")
-        };
-        assert!(
-            only.message.contains("p99.9 1.34 to 4.09 ms (2.00)"),
-            "{only:?}"
-        );
     }
 
     #[test]
