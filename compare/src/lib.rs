@@ -20,6 +20,7 @@ pub mod run;
 pub mod serve;
 pub mod wire;
 
+pub mod awake;
 pub mod expect;
 pub mod measure;
 pub mod results;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::awake;
 use crate::cell::{Cell, Rate};
 use crate::expect::{self, Measured};
 use crate::meter::{Count, Way};
@@ -240,9 +241,7 @@ impl RepeatFigures {
             load_cpu_share: Some(outcome.load_cpu.as_secs_f64() / outcome.elapsed.as_secs_f64()),
             cold_start_ms: median_ms(&outcome.starts.cold),
             resume_ms: median_ms(&outcome.starts.resume),
-            // Where traffic never pauses, the radio never sleeps: none is not few.
-            wakeups_per_minute: (outcome.window.wakeups > 0 || outcome.arrivals == 0)
-                .then(|| per_client_second(cell, outcome, outcome.window.wakeups) * 60.0),
+            wakeups_per_minute: wakeups_per_minute(cell, outcome),
             ..Self::default()
         };
         if cell.rate == Rate::Idle {
@@ -293,6 +292,12 @@ impl RepeatFigures {
             .server_cpu
             .map(|cpu| cpu.as_secs_f64() * 1e6 / outcome.arrivals as f64);
     }
+}
+
+/// Nothing where the network never sleeps, by the plan or in this repeat: none is not few.
+fn wakeups_per_minute(cell: &Cell, outcome: &Outcome) -> Option<f64> {
+    let is_awake = awake::is_always(cell) || (outcome.window.wakeups == 0 && outcome.arrivals > 0);
+    (!is_awake).then(|| per_client_second(cell, outcome, outcome.window.wakeups) * 60.0)
 }
 
 /// So many of one client in a second of usual idle time.

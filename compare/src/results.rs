@@ -172,7 +172,8 @@ pub struct Figures {
     pub connections_per_message: Option<Figure>,
     /// Bytes of a client in an hour in which nothing is published, both ways.
     pub idle_bytes_per_hour: Option<Figure>,
-    /// How often in a minute a client's network has to wake up, when pauses below 100 ms are one.
+    /// How often in a minute a client's network has to wake up: traffic after 100 ms without any. Absent where it is always awake,
+    /// because the plan leaves no such pause: from 20 messages a second on, or with short polls that close together.
     pub wakeups_per_minute: Option<Figure>,
     /// CPU time of the server for each delivered message, in microseconds.
     pub server_cpu_us_per_message: Option<Figure>,

@@ -11,7 +11,9 @@ pub const FIGURES: &str = "Figures are medians of the repeats, with the smallest
      at which a message was to be sent, so a late sender hides nothing. Bytes are counted below TLS, for each delivered \
      message and with its requests; those of handshakes are given for each connection, for what falls on a message depends \
      on how long a run is. Packets are counted and not captured: each write and each read, in pieces of 1,448 bytes, without \
-     bare acknowledgements. Idle traffic and wake-ups are those of a client to whom nothing is sent.";
+     bare acknowledgements. A wake-up is traffic after 100 ms without any: from 20 messages a second on, or with short polls that close \
+     together, a client is always awake, and has no figure. Idle traffic and wake-ups are those of a client to whom nothing is \
+     sent.";
 
 /// A cell by name: `WebSocket, HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback`.
 pub fn cell_name(cell: &CellResult) -> String {

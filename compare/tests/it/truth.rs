@@ -228,6 +228,16 @@ async fn a_publisher_that_is_held_up_counts_as_latency() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_chance_pause_among_many_messages_is_no_sleep() {
+    let behaviour = Behaviour {
+        held_up: |number| Duration::from_millis(if number == 500 { 300 } else { 0 }),
+        ..Behaviour::default()
+    };
+    let result = measured(&behaviour, 1).await;
+    assert_eq!(result.figures.wakeups_per_minute, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_load_at_its_limit_makes_a_cell_invalid() {
     let at = |load_share| Behaviour {
         load_share,

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{figure, heading, scrolling};
+use crate::awake;
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
 use crate::report::{notes, plot};
@@ -54,6 +55,7 @@ fn row(cell: &CellResult, columns: &[Metric]) -> Markup {
             @for &metric in columns {
                 @match metric.of(cell) {
                     Some(value) => td { (figure(metric, value)) },
+                    None if metric == Metric::WakeUps && awake::is_always(&cell.cell) => td class="none" { "always awake" },
                     None => td class="none" { "–" },
                 }
             }
