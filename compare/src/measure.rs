@@ -36,6 +36,8 @@ pub struct Repeat {
     pub planned_per_s: f64,
     /// Different messages that count.
     pub messages: u64,
+    /// Bytes that were said to be heads or payload and never passed over the wire.
+    pub overcounted_bytes: u64,
 }
 
 /// A percentile is told if so many different messages are behind it, in all repeats together. A message to a hundred
@@ -68,6 +70,7 @@ pub struct RepeatFigures {
 
 #[derive(Debug, Clone, Copy)]
 struct RepeatBytes {
+    wire: f64,
     handshake: f64,
     headers: f64,
     framing: f64,
@@ -167,6 +170,7 @@ impl Found {
                 Figure::of(ways.map(pick).collect())
             };
             Some(ByteKinds {
+                wire: kind(|way| way.wire)?,
                 handshake: kind(|way| way.handshake)?,
                 headers: kind(|way| way.headers)?,
                 framing: kind(|way| way.framing)?,
@@ -228,6 +232,7 @@ impl Repeat {
             stolen_share: share(others.stolen),
             planned_per_s: outcome.planned_per_s,
             messages: outcome.delivered.deliveries.expected / cell.subscribers.max(1) as u64,
+            overcounted_bytes: outcome.overcounted_bytes,
         }
     }
 }
@@ -278,9 +283,10 @@ impl RepeatFigures {
         let once_per_message = |count: u64| count as f64 / counted;
         let Count { up, down, .. } = outcome.window;
         let bytes = |window: Way, total: Way| RepeatBytes {
+            wire: once_per_message(total.handshake) + per_message(window.wire - window.handshake),
             handshake: once_per_message(total.handshake),
             headers: per_message(window.headers),
-            framing: per_message(window.framing()),
+            framing: window.framing() as f64 / outcome.arrivals as f64,
             payload: per_message(window.payload),
         };
         self.up = Some(bytes(up, outcome.total.up));
@@ -381,6 +387,7 @@ mod tests {
                 stolen_share: 0.0,
                 planned_per_s: messages as f64,
                 messages,
+                overcounted_bytes: 0,
             };
             found.repeats = vec![repeat; repeats];
             let figures = found.figures();

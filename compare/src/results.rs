@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cell::Cell;
 
 /// The version of this format.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// One run of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -197,6 +197,9 @@ pub struct Bytes {
 /// Bytes by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ByteKinds {
+    /// All of them, counted at the socket and not added up. The kinds of a repeat are exactly as much; their medians may be a
+    /// little more or less.
+    pub wire: Figure,
     /// To begin: all up to the moment when a client is attached, so TLS handshakes, HTTP/2 prefaces, the first request with
     /// its answer, and `welcome`; of the whole run, for each message of the counted time.
     pub handshake: Figure,

@@ -151,6 +151,8 @@ pub struct Outcome {
     pub window: Count,
     /// What went over all wires up to the end of that.
     pub total: Count,
+    /// Bytes that were said to be heads or payload and never passed over the wire; 0 if all is well.
+    pub overcounted_bytes: u64,
     /// Messages that arrived while it counted.
     pub arrivals: u64,
     /// How long it counted.
@@ -177,6 +179,7 @@ pub struct Outcome {
 struct Mark {
     at: Instant,
     count: Count,
+    overcounted_bytes: u64,
     arrivals: u64,
     used: Used,
 }
@@ -211,8 +214,13 @@ pub async fn once(
     let starts = rig.starts().await?;
     let span = sent_by.max(end).duration_since(warm);
     let delivered = ledger.close();
+    let window = after.count - before.count;
     Ok(Outcome {
-        window: after.count - before.count,
+        overcounted_bytes: before
+            .overcounted_bytes
+            .max(after.overcounted_bytes)
+            .max(window.overcounted()),
+        window,
         total: after.count,
         arrivals: after.arrivals - before.arrivals,
         elapsed: after.at - before.at,
@@ -278,13 +286,17 @@ async fn send_all(
 }
 
 fn mark(rig: &impl Rig, ledger: &Ledger, subscribers: &[Subscriber]) -> Result<Mark> {
-    let mut count = Count::default();
+    let (mut count, mut overcounted_bytes) = (Count::default(), 0);
     for subscriber in subscribers {
-        count += subscriber.meter.count();
+        let of_one = subscriber.meter.settled();
+        // Of all together the framing of one would hide what another has too much.
+        overcounted_bytes += of_one.overcounted();
+        count += of_one;
     }
     Ok(Mark {
         at: Instant::now(),
         count,
+        overcounted_bytes,
         arrivals: ledger.arrivals(),
         used: rig.used()?,
     })

@@ -27,6 +27,7 @@ pub fn warnings(
 ) -> Vec<Warning> {
     let mut warnings = wrong_messages(deliveries);
     warnings.extend(failures(repeats));
+    warnings.extend(overcounted_bytes(repeats));
     warnings.extend(load_at_its_limit(figures));
     warnings.extend(rate_not_reached(cell, repeats, figures));
     warnings.extend(server_at_its_limit(repeats));
@@ -81,6 +82,19 @@ fn failures(repeats: &[Repeat]) -> Option<Warning> {
         true,
         format!("a client could not go on: {first}"),
     ))
+}
+
+/// Bytes that passed are seen below TLS; what they were is told above it. If that is more, something was told twice.
+fn overcounted_bytes(repeats: &[Repeat]) -> Option<Warning> {
+    let most = repeats
+        .iter()
+        .map(|repeat| repeat.overcounted_bytes)
+        .max()?;
+    (most > 0).then(|| {
+        let message =
+            format!("heads and payload are {most} bytes more than passed over the wire: how they are split cannot be right");
+        warning("bytes_overcounted", true, message)
+    })
 }
 
 fn load_at_its_limit(figures: &Figures) -> Option<Warning> {
@@ -159,6 +173,7 @@ mod tests {
             stolen_share: 0.0,
             planned_per_s: 10.0,
             messages: 30,
+            overcounted_bytes: 0,
         }
     }
 
@@ -247,6 +262,18 @@ mod tests {
         assert_eq!(
             codes(repeat(), Deliveries::default(), &figures),
             ["offered_rate_not_reached!"]
+        );
+    }
+
+    #[test]
+    fn a_byte_that_was_counted_twice_invalidates() {
+        let twice = Repeat {
+            overcounted_bytes: 1,
+            ..repeat()
+        };
+        assert_eq!(
+            codes(twice, Deliveries::default(), &Figures::default()),
+            ["bytes_overcounted!"]
         );
     }
 

@@ -20,6 +20,8 @@ pub struct Behaviour {
     pub held_up: fn(u32) -> Duration,
     /// CPU time of the load, as a share of the time.
     pub load_share: f64,
+    /// Bytes of heads that are told of with each delivery.
+    pub headers_down: usize,
 }
 
 /// What becomes of a delivery.
@@ -48,6 +50,7 @@ impl Default for Behaviour {
             fate: |_, _| Fate::Arrives,
             held_up: |_| Duration::ZERO,
             load_share: 0.1,
+            headers_down: HEADERS_DOWN,
         }
     }
 }
@@ -64,6 +67,7 @@ pub struct Mock {
 struct Reader {
     desk: Desk,
     meter: Arc<Meter>,
+    headers_down: usize,
     held_back: Option<Bytes>,
 }
 
@@ -85,8 +89,9 @@ impl Reader {
         self.meter.headers(Direction::Up, HEADERS_UP);
         self.meter.request();
         self.meter.wire(Direction::Down, WIRE_DOWN, at);
-        self.meter.headers(Direction::Down, HEADERS_DOWN);
+        self.meter.headers(Direction::Down, self.headers_down);
         self.meter.payload(payload.len());
+        self.meter.settle();
         self.desk.arrive(at, payload);
     }
 
@@ -116,8 +121,10 @@ impl Rig for Mock {
         meter.wire(Direction::Up, HANDSHAKE_UP, Instant::now());
         meter.wire(Direction::Down, HANDSHAKE_DOWN, Instant::now());
         meter.attached();
+        meter.settle();
         let reader = Reader {
             desk,
+            headers_down: self.behaviour.headers_down,
             meter: Arc::clone(&meter),
             held_back: None,
         };

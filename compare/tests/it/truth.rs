@@ -120,6 +120,10 @@ async fn costs_are_those_of_the_mock() {
         median(Some(bytes.down.handshake)),
         mock::HANDSHAKE_DOWN as f64 / 1000.0
     );
+    assert_eq!(
+        [bytes.up.wire, bytes.down.wire].map(|wire| median(Some(wire))),
+        [90.5, 300.7]
+    );
     assert_eq!(median(figures.packets_per_message), 2.0);
     assert_eq!(median(figures.requests_per_message), 1.0);
     assert_eq!(median(figures.connections_per_message), 0.001);
@@ -235,6 +239,17 @@ async fn a_chance_pause_among_many_messages_is_no_sleep() {
     };
     let result = measured(&behaviour, 1).await;
     assert_eq!(result.figures.wakeups_per_minute, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_are_told_of_and_never_passed_make_a_cell_invalid() {
+    let behaviour = Behaviour {
+        headers_down: mock::WIRE_DOWN,
+        ..Behaviour::default()
+    };
+    let result = measured(&behaviour, 1).await;
+    assert_eq!(result.warnings[0].code, "bytes_overcounted");
+    assert!(!result.is_valid());
 }
 
 #[tokio::test(start_paused = true)]
