@@ -24,6 +24,7 @@ use crate::results::{
     CellResult, Gateway, Machine, Method, Results, SCHEMA_VERSION, Skipped, Warning,
 };
 use crate::run::Outcome;
+use crate::text::counted;
 use crate::warning;
 use crate::wire::{self, Origin, Parts};
 
@@ -126,8 +127,8 @@ impl Session {
         let runs: usize = cells.iter().map(|planned| planned.repeats).sum();
         let estimate = Duration::from_secs(plan::estimate(cells).as_secs());
         eprintln!(
-            "{} cells, {runs} runs, about {}. Ctrl-C leaves a report of what was done, in {}",
-            cells.len(),
+            "{}, about {}. Ctrl-C leaves a report of what was done, in {}",
+            much(cells.len(), runs),
             humantime::format_duration(estimate),
             self.output.folder().display()
         );
@@ -447,6 +448,11 @@ fn is_lossy(cell: &Cell) -> bool {
     matches!(cell.network, Network::Loss { .. })
 }
 
+/// How much there is to do: `31 cells, 77 runs`.
+fn much(cells: usize, runs: usize) -> String {
+    format!("{}, {}", counted(cells, "cell"), counted(runs, "run"))
+}
+
 /// One line for all cells with the same reason: a matrix has many.
 fn skipped((why, labels): (String, Vec<String>)) -> Skipped {
     let what = match &labels[..] {
@@ -503,8 +509,8 @@ fn busy_machine(cells: &[CellResult]) -> Option<String> {
     let disturbed = cells.iter().filter(is_disturbed).count();
     (disturbed > 0 && disturbed * 2 >= cells.len()).then(|| {
         format!(
-            "other processes were at work in {disturbed} of {} cells: latencies are theirs, too. Measure on a quiet machine",
-            cells.len()
+            "other processes were at work in {disturbed} of {}: latencies are theirs, too. Measure on a quiet machine",
+            counted(cells.len(), "cell")
         )
     })
 }
@@ -530,6 +536,20 @@ mod tests {
         };
         assert_eq!([0, 1, 2].map(disturbed), [false, false, true]);
         assert_eq!(busy_machine(&[]), None);
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(much(1, 1), "1 cell, 1 run");
+        assert_eq!(much(31, 77), "31 cells, 77 runs");
+        let mut cell = sample::cell(Transport::Sse);
+        cell.warnings.push(Warning {
+            code: warning::BACKGROUND_LOAD.to_owned(),
+            message: String::new(),
+            invalidates: false,
+        });
+        let said = busy_machine(&[cell]).expect("it was busy");
+        assert!(said.contains("in 1 of 1 cell:"), "{said}");
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn row(cell: &CellResult, columns: &[Metric]) -> Markup {
             }
             td {
                 (text::count(cell.deliveries.delivered))
-                small { "of " (text::count(cell.deliveries.expected)) ", " (notes::counted(cell.repeats, "repeat")) " of " (text::seconds(cell.measure_s)) @if let Some(amiss) = notes::amiss(cell) { ", " (amiss) } }
+                small { "of " (text::count(cell.deliveries.expected)) ", " (text::counted(cell.repeats, "repeat")) " of " (text::seconds(cell.measure_s)) @if let Some(amiss) = notes::amiss(cell) { ", " (amiss) } }
             }
         }
     }
@@ -95,7 +95,7 @@ pub fn expectations(results: &Results) -> Markup {
         section id="expected" class=[(differing == 0).then_some("agrees")] {
             h2 { "Expected beside measured" }
             p {
-                (text::count((count - differing) as u64)) " of " (notes::counted(count, "figure"))
+                (text::count((count - differing) as u64)) " of " (text::counted(count, "figure"))
                 " lie where arithmetic puts them"
                 @if differing > 0 { "; the cells of the others come first, and those are flagged" }
                 "."
@@ -142,7 +142,7 @@ pub fn doubts(results: &Results) -> Markup {
             @for kind in &warnings {
                 h3 {
                     span class=(if kind.invalidates { "flag" } else { "mild" }) { (kind.effect()) }
-                    " " (kind.code.replace('_', " ")) ", " (notes::counted(kind.cells.len(), "cell"))
+                    " " (kind.code.replace('_', " ")) ", " (text::counted(kind.cells.len(), "cell"))
                 }
                 ul class="warnings" {
                     @for (cell, message) in &kind.cells { li { (cell) ": " span class="hint" { (message) } } }
