@@ -331,10 +331,15 @@ impl Planned {
             Protocol::Http1 => 0.0003,
             Protocol::Http1Tls | Protocol::Http2Tls => 0.002,
         };
-        let at_once = crate::run::attach_at_once(&cell.network);
-        let batches = cell.subscribers.div_ceil(at_once) as f64;
-        let attaching =
-            attach_s * cell.subscribers as f64 + batches * round_trips * 2.0 * one_way_s;
+        // A delay begins when all are attached; losses are there from the beginning.
+        let trips = match cell.network {
+            Network::Loopback | Network::Delay { .. } => 0.0,
+            Network::Loss { .. } => {
+                let at_once = crate::run::attach_at_once(&cell.network);
+                cell.subscribers.div_ceil(at_once) as f64 * round_trips
+            }
+        };
+        let attaching = attach_s * cell.subscribers as f64 + trips * 2.0 * one_way_s;
         let idle = cell.rate == Rate::Idle;
         let waiting = if idle {
             0.0

@@ -23,11 +23,12 @@ use crate::pace;
 use crate::payload::Payloads;
 
 /// How many subscribers attach at a time. What a gateway needs to let somebody in it keeps for a while afterwards; a hundred
-/// at once would leave as much of that behind as they need themselves. Far away they would take too long otherwise.
+/// at once would leave as much of that behind as they need themselves. Where packets are lost they would take too long otherwise,
+/// and nothing is said of memory.
 pub fn attach_at_once(network: &Network) -> usize {
     match network {
-        Network::Loopback => 8,
-        Network::Delay { .. } | Network::Loss { .. } => 100,
+        Network::Loopback | Network::Delay { .. } => 8,
+        Network::Loss { .. } => 100,
     }
 }
 /// From the last preparation to the first message.
@@ -50,6 +51,8 @@ pub struct Timing {
 pub trait Rig {
     /// Attaches a subscriber; it reports to `desk` until its task is aborted. Returns when it is attached.
     fn attach(&self, reader: usize, desk: Desk) -> impl Future<Output = Result<Subscriber>>;
+    /// All subscribers are attached: from now on the network takes its time.
+    fn all_attached(&mut self);
     /// Sends a message, without waiting for anything but the socket.
     fn publish(&mut self, payload: Bytes) -> impl Future<Output = Result<()>>;
     /// Waits for a moment.
@@ -196,6 +199,7 @@ pub async fn once(
     let ledger = Arc::new(Ledger::new(payloads, cell.subscribers));
     let memory_before = rig.memory()?;
     let subscribers = attach_all(rig, cell, channel, &ledger).await?;
+    rig.all_attached();
     let start = Instant::now() + LEAD;
     let (warm, end) = (
         start + timing.warm_up,

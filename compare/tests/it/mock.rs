@@ -62,6 +62,7 @@ pub struct Mock {
     published: u32,
     delivered: u32,
     readers: Mutex<Vec<Reader>>,
+    are_all_attached: bool,
 }
 
 struct Reader {
@@ -79,6 +80,7 @@ impl Mock {
             published: 0,
             delivered: 0,
             readers: Mutex::default(),
+            are_all_attached: false,
         }
     }
 }
@@ -116,6 +118,7 @@ impl Reader {
 
 impl Rig for Mock {
     async fn attach(&self, _reader: usize, desk: Desk) -> Result<Subscriber> {
+        assert!(!self.are_all_attached, "nobody comes later");
         let meter = Arc::new(Meter::default());
         meter.connecting();
         meter.wire(Direction::Up, HANDSHAKE_UP, Instant::now());
@@ -135,7 +138,12 @@ impl Rig for Mock {
         })
     }
 
+    fn all_attached(&mut self) {
+        self.are_all_attached = true;
+    }
+
     async fn publish(&mut self, payload: Bytes) -> Result<()> {
+        assert!(self.are_all_attached, "the network takes its time by now");
         let number = self.published;
         self.published += 1;
         advance((self.behaviour.held_up)(number)).await;
