@@ -149,6 +149,11 @@ impl Found {
                 .repeats
                 .iter()
                 .any(|repeat| repeat.server_cpu_share.is_some()),
+            others_share: self
+                .repeats
+                .iter()
+                .map(|repeat| repeat.others_cpu_share + repeat.stolen_share)
+                .fold(0.0, f64::max),
         }
     }
 

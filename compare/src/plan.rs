@@ -456,11 +456,16 @@ fn timing_of(cell: &Cell, depth: Depth, usual: Timing) -> Timing {
     } else {
         usual.measure.max(least)
     };
+    // Beats fall into the middle of their seconds, as far as can be from where a window begins and ends: half a second after all
+    // attached, and not with the first of them.
+    let usual_warm_up = if cell.rate == Rate::Idle && cell.transport != Transport::Poll {
+        Duration::from_secs_f64(usual.warm_up.as_secs_f64().floor() + 0.5)
+    } else {
+        usual.warm_up
+    };
     // When it begins to count, what comes in is as much as what goes out: the first messages have arrived, after up to three
     // transits, or lost ones were sent again.
-    let warm_up = usual
-        .warm_up
-        .max(Duration::from_secs_f64(4.0 * one_way_s(&cell.network)));
+    let warm_up = usual_warm_up.max(Duration::from_secs_f64(4.0 * one_way_s(&cell.network)));
     let usual = Timing { warm_up, ..usual };
     let Some(interval_s) = cell.poll_interval_s else {
         return Timing { measure, ..usual };
@@ -623,6 +628,21 @@ mod tests {
     fn slow_cells_are_measured_for_longer() {
         let plan = plan(Depth::Usual, |choice| choice.rates = vec![steady(0.5)]);
         assert_eq!(plan.cells[0].timing.measure, Duration::from_secs(4));
+    }
+
+    #[test]
+    fn beats_are_far_from_the_ends_of_a_window() {
+        for depth in [Depth::Quick, Depth::Usual, Depth::Full] {
+            let plan = plan(depth, |choice| {
+                choice.rates = vec![Rate::Idle];
+                choice.networks = vec![Network::Loopback];
+                choice.only = vec![Only::Transport(Transport::Sse)];
+            });
+            for planned in &plan.cells {
+                assert_eq!(planned.timing.warm_up.subsec_millis(), 500, "{planned:?}");
+            }
+            assert!(!plan.cells.is_empty());
+        }
     }
 
     #[test]

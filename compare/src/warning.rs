@@ -14,7 +14,7 @@ const SERVER_CPU_SHARE_MAX: f64 = 0.9;
 /// Below this share of the offered rate, the publisher did not keep up.
 const ACHIEVED_SHARE_MIN: f64 = 0.9;
 /// From this share of a core on, others disturb.
-const OTHERS_CPU_SHARE_MAX: f64 = 0.1;
+pub const OTHERS_CPU_SHARE_MAX: f64 = 0.1;
 /// From this share of a core on, the host disturbs.
 const STOLEN_SHARE_MAX: f64 = 0.02;
 

@@ -5,6 +5,7 @@ use super::period::Period;
 use super::work::{Work, burst};
 use super::{Limits, Measured};
 use crate::cell::{Cell, Rate, Transport};
+use crate::warning::OTHERS_CPU_SHARE_MAX;
 
 /// To wake two processes up, and their clocks' grain.
 const TOLERANCE_MS: f64 = 0.5;
@@ -13,12 +14,14 @@ const TOLERANCE_MS: f64 = 0.5;
 const DEVIATIONS: f64 = 3.5;
 /// The longest of all may have met a pause of the whole machine.
 const PAUSE_MS: f64 = 10.0;
+/// Or one of a machine that others keep busy.
+const BUSY_PAUSE_MS: f64 = 30.0;
 
 /// Half of the deliveries were faster.
 pub fn median(cell: &Cell, line: &Line, work: &Work, measured: &Measured) -> Limits {
     // A lost packet is one of a hundred: it does not move the median.
     let slowest_ms = line.slowest_ms() + line.sending_ms * (burst(cell) - 1.0);
-    let tolerance = TOLERANCE_MS + line.timer_ms / 2.0;
+    let tolerance = TOLERANCE_MS + line.timer_ms / 2.0 + measured.turn_ms();
     let drawn = drawn_ms(line.jitter_ms, measured.delivered as f64, 0.25);
     let (from, to, tolerance, why) = match cell.transport {
         Transport::WebSocket | Transport::Sse => (
@@ -78,18 +81,20 @@ fn phases_ms(cell: &Cell, period_ms: f64, measured: &Measured) -> f64 {
 }
 
 /// The slowest; only of a short poll, and where no packets are lost, can that be said.
-pub fn longest(cell: &Cell, line: &Line, work: &Work) -> Option<Limits> {
+pub fn longest(cell: &Cell, line: &Line, work: &Work, measured: &Measured) -> Option<Limits> {
     if cell.transport != Transport::Poll || line.is_lossy {
         return None;
     }
     let period = Period::of(cell, line);
+    let is_busy = measured.others_share >= OTHERS_CPU_SHARE_MAX;
+    let pause_ms = if is_busy { BUSY_PAUSE_MS } else { PAUSE_MS };
     // What is published just after an answer was made waits for the next poll, which may be as slow as that one was fast.
     let turn_ms = 2.0 * line.slowest_ms() - line.transit_ms + line.sending_ms * burst(cell);
     Some(Limits {
         figure: "latency_max_ms",
         from: period.least_ms / 2.0 + line.transit_ms,
         to: period.most_ms + turn_ms,
-        tolerance: TOLERANCE_MS + line.timer_ms + work.tolerance_ms() + PAUSE_MS,
+        tolerance: TOLERANCE_MS + line.timer_ms + work.tolerance_ms() + pause_ms,
         why: format!(
             "over half of {} and up to all of it, and one transit",
             period.in_words()

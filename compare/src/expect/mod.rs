@@ -39,9 +39,18 @@ pub struct Measured {
     /// Whether the gateway is one of our own. Of one elsewhere neither the work nor the way to it is known, so that nothing
     /// can be said of times.
     pub is_watched: bool,
+    /// Share of one core that others used meanwhile, the host included, in the repeat where it was most.
+    pub others_share: f64,
 }
 
 impl Measured {
+    /// How long a side of ours may wait for a core that others are using.
+    fn turn_ms(&self) -> f64 {
+        /// For so long a scheduler leaves a core to who has it.
+        const TURN_MS: f64 = 4.0;
+        TURN_MS * self.others_share.min(1.0)
+    }
+
     /// Messages in a second, as they were planned; nothing where none were.
     fn per_s(&self) -> Option<f64> {
         (self.messages > 0.0).then(|| self.messages / self.measure.as_secs_f64())
@@ -71,14 +80,14 @@ pub fn expectations(cell: &Cell, figures: &Figures, measured: &Measured) -> Vec<
     if measured.is_watched {
         let p50 = latency::median(cell, &line, &work, measured);
         hold(figures.latency_p50_ms, Some(p50));
-        let longest = latency::longest(cell, &line, &work);
+        let longest = latency::longest(cell, &line, &work, measured);
         hold(figures.latency_max_ms, longest);
         let starts = [
             ("cold_start_ms", figures.cold_start_ms),
             ("resume_ms", figures.resume_ms),
         ];
         for (name, figure) in starts {
-            hold(figure, Some(start::limits(name, cell, &line)));
+            hold(figure, Some(start::limits(name, cell, &line, measured)));
         }
     }
     let payload = figures.bytes.map(|bytes| bytes.down.payload);

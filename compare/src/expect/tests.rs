@@ -16,6 +16,7 @@ fn measured() -> Measured {
         delivered: 100_000,
         repeats: 3,
         is_watched: true,
+        others_share: 0.0,
     }
 }
 
@@ -233,6 +234,33 @@ fn a_start_from_afar_takes_two_round_trips() {
         [false, true, true],
         "the proxy's timers are late by up to a millisecond each way"
     );
+}
+
+#[test]
+fn where_others_are_at_work_each_side_may_wait_for_its_turn() {
+    let differs = |others_share: f64, p50_ms: f64, longest_ms: f64| {
+        let figures = Figures {
+            latency_p50_ms: figure(p50_ms),
+            latency_max_ms: figure(longest_ms),
+            cold_start_ms: figure(p50_ms - 500.0),
+            ..Figures::default()
+        };
+        let cell = Cell {
+            transport: Transport::Poll,
+            poll_interval_s: Some(1.0),
+            ..cell()
+        };
+        let measured = Measured {
+            delivered: 1_000_000,
+            others_share,
+            ..measured()
+        };
+        let expected = expectations(&cell, &figures, &measured);
+        expected.iter().filter(|expected| expected.differs).count()
+    };
+    assert_eq!(differs(0.0, 503.0, 1020.0), 3);
+    assert_eq!(differs(1.5, 503.0, 1020.0), 0);
+    assert_eq!(differs(1.5, 507.0, 1040.0), 3);
 }
 
 #[test]
