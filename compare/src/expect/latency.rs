@@ -44,7 +44,7 @@ pub fn median(cell: &Cell, line: &Line, work: &Work, measured: &Measured) -> Lim
             (
                 period.least_ms / 2.0 + line.usual_ms(),
                 period.most_ms / 2.0 + slowest_ms,
-                tolerance + phases_ms(cell, period.most_ms, measured),
+                tolerance + phases_ms(cell, &period, measured),
                 why,
             )
         }
@@ -65,8 +65,11 @@ fn drawn_ms(span_ms: f64, draws: f64, variance: f64) -> f64 {
 }
 
 /// How far the median of a short poll may be from half of its period, because moments of sending and of asking are drawn.
-fn phases_ms(cell: &Cell, period_ms: f64, measured: &Measured) -> f64 {
+fn phases_ms(cell: &Cell, period: &Period, measured: &Measured) -> f64 {
+    let period_ms = period.most_ms;
     let (draws, variance) = match cell.rate {
+        // All clients are one: each message is one draw.
+        _ if period.is_round_trip() => (measured.messages * measured.repeats as f64, 0.25),
         // Bursts have fixed moments: only each client's own phase is drawn.
         Rate::Bursts { .. } => ((cell.subscribers * measured.repeats) as f64, 0.25),
         Rate::Idle | Rate::Steady { .. } => {

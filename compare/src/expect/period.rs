@@ -25,10 +25,16 @@ impl Period {
         }
     }
 
+    /// True if the round trip is longer: then clients that began within one interval stay in step, and their polls have nothing
+    /// to do with the window in which they are counted.
+    pub fn is_round_trip(&self) -> bool {
+        self.least_ms > self.interval_ms
+    }
+
     /// What it is, in words.
     pub fn in_words(&self) -> String {
         let interval = self.interval_ms;
-        if self.least_ms > interval {
+        if self.is_round_trip() {
             format!("a round trip, which is longer than the interval of {interval} ms,")
         } else {
             format!("the interval of {interval} ms")

@@ -181,18 +181,19 @@ fn a_short_poll_cannot_ask_more_often_than_it_is_answered() {
         subscribers: 100,
         ..delayed(Transport::Poll)
     };
-    // It asks every 100 ms: a message waits for half of that, and takes one way.
+    // It asks every 100 ms: a message waits for half of that, and takes one way. All clients ask at the same time, so that
+    // thirty messages are thirty draws.
     assert_eq!(
-        [100.0, 95.0, 106.0].map(|ms| differs(&cell, ms)),
-        [false, true, true]
+        [100.0, 85.0, 60.0, 140.0].map(|ms| differs(&cell, ms)),
+        [false, false, true, true]
     );
     let figures = |requests: f64| Figures {
         requests_per_message: figure(requests),
         ..Figures::default()
     };
     assert_eq!(
-        [1.0, 5.0].map(|requests| differs_in(&cell, &figures(requests))),
-        [false, true]
+        [1.0, 0.85, 0.7, 5.0].map(|requests| differs_in(&cell, &figures(requests))),
+        [false, false, true, true]
     );
 }
 
@@ -287,7 +288,7 @@ fn counts_are_those_of_the_messages_that_were_planned() {
         expected.iter().any(|expected| expected.differs)
     };
     assert_eq!(
-        [0.5, 0.52, 1.0 / 2.4, 0.53].map(differs),
+        [0.5, 0.52, 1.0 / 2.4, 0.58].map(differs),
         [false, false, true, true]
     );
 }
