@@ -175,6 +175,50 @@ fn phases_of_few_clients_leave_more_to_chance() {
 }
 
 #[test]
+fn the_slowest_of_many_waits_for_more_than_half_of_an_interval() {
+    let cell = Cell {
+        transport: Transport::Poll,
+        poll_interval_s: Some(1.0),
+        ..cell()
+    };
+    let differs = |longest_ms: f64, delivered: u64| {
+        let figures = Figures {
+            latency_max_ms: figure(longest_ms),
+            ..Figures::default()
+        };
+        let measured = Measured {
+            delivered,
+            ..measured()
+        };
+        expectations(&cell, &figures, &measured)[0].differs
+    };
+    assert_eq!(
+        [995.0, 1020.0, 400.0].map(|ms| differs(ms, 300)),
+        [false, true, true]
+    );
+    assert!(!differs(400.0, 6), "six may all be lucky");
+}
+
+#[test]
+fn on_a_slow_line_a_page_takes_as_long_as_all_its_messages() {
+    // Ten messages of 32 bytes, with what is around them, are 19 kbit.
+    let cell = Cell {
+        transport: Transport::Poll,
+        poll_interval_s: Some(1.0),
+        network: Network::Delay {
+            one_way_ms: 10.0,
+            jitter_ms: 0.0,
+            bits_per_s: Some(1e5),
+        },
+        ..cell()
+    };
+    assert_eq!(
+        [510.0, 695.0, 720.0].map(|ms| differs(&cell, ms)),
+        [false, false, true]
+    );
+}
+
+#[test]
 fn a_short_poll_cannot_ask_more_often_than_it_is_answered() {
     let cell = Cell {
         poll_interval_s: Some(0.02),
