@@ -92,8 +92,8 @@ fn phases_ms(cell: &Cell, period: &Period, measured: &Measured) -> f64 {
 /// How many moments within a period are drawn, in all repeats.
 fn draws(cell: &Cell, period: &Period, measured: &Measured) -> f64 {
     match cell.rate {
-        // All clients are one: each message is one draw.
-        _ if period.is_round_trip() => measured.messages * measured.repeats as f64,
+        // All clients are one: each moment at which something is published is one draw.
+        _ if period.is_round_trip() => measured.messages / burst(cell) * measured.repeats as f64,
         // Bursts have fixed moments: only each client's own phase is drawn.
         Rate::Bursts { .. } => (cell.subscribers * measured.repeats) as f64,
         Rate::Idle | Rate::Steady { .. } => measured.delivered as f64,

@@ -231,6 +231,17 @@ fn a_short_poll_cannot_ask_more_often_than_it_is_answered() {
         [100.0, 85.0, 60.0, 140.0].map(|ms| differs(&cell, ms)),
         [false, false, true, true]
     );
+    let bursts = Cell {
+        rate: Rate::Bursts {
+            size: 10,
+            every_s: 1.0,
+        },
+        ..cell.clone()
+    };
+    assert!(
+        !differs(&bursts, 140.0),
+        "one burst in each repeat may meet any moment"
+    );
     let figures = |requests: f64| Figures {
         requests_per_message: figure(requests),
         ..Figures::default()
