@@ -20,9 +20,11 @@ pub mod run;
 pub mod serve;
 pub mod wire;
 
+pub mod awake;
 pub mod expect;
 pub mod measure;
 pub mod results;
+pub mod spread;
 pub mod warning;
 
 // The same work for others.

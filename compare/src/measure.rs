@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::awake;
 use crate::cell::{Cell, Rate};
-use crate::expect;
+use crate::expect::{self, Measured};
 use crate::meter::{Count, Way};
 use crate::results::{ByteKinds, Bytes, CellResult, Deliveries, Figure, Figures, LatencyBucket};
 use crate::run::{Outcome, Timing};
@@ -35,6 +36,8 @@ pub struct Repeat {
     pub planned_per_s: f64,
     /// Different messages that count.
     pub messages: u64,
+    /// Bytes that were said to be heads or payload and never passed over the wire.
+    pub overcounted_bytes: u64,
 }
 
 /// A percentile is told if so many different messages are behind it, in all repeats together. A message to a hundred
@@ -67,6 +70,7 @@ pub struct RepeatFigures {
 
 #[derive(Debug, Clone, Copy)]
 struct RepeatBytes {
+    wire: f64,
     handshake: f64,
     headers: f64,
     framing: f64,
@@ -117,12 +121,7 @@ impl Found {
             add(&mut deliveries, &repeat.deliveries);
         }
         Some(CellResult {
-            expected: expect::expectations(
-                &self.cell,
-                self.timing.measure,
-                &figures,
-                deliveries.delivered,
-            ),
+            expected: expect::expectations(&self.cell, &figures, &self.measured(&deliveries)),
             warnings: warning::warnings(&self.cell, &self.repeats, &deliveries, &figures),
             cell: self.cell.clone(),
             repeats: self.repeats.len(),
@@ -132,6 +131,30 @@ impl Found {
             latencies: buckets(&self.latency_us),
             figures,
         })
+    }
+
+    /// What was done to get the figures. Each repeat planned the same number of messages.
+    fn measured(&self, deliveries: &Deliveries) -> Measured {
+        let measure = self.timing.measure;
+        let planned_per_s = self
+            .repeats
+            .first()
+            .map_or(0.0, |first| first.planned_per_s);
+        Measured {
+            measure,
+            messages: planned_per_s * measure.as_secs_f64(),
+            delivered: deliveries.delivered,
+            repeats: self.repeats.len(),
+            is_watched: self
+                .repeats
+                .iter()
+                .any(|repeat| repeat.server_cpu_share.is_some()),
+            others_share: self
+                .repeats
+                .iter()
+                .map(|repeat| repeat.others_cpu_share + repeat.stolen_share)
+                .fold(0.0, f64::max),
+        }
     }
 
     fn figures(&self) -> Figures {
@@ -152,6 +175,7 @@ impl Found {
                 Figure::of(ways.map(pick).collect())
             };
             Some(ByteKinds {
+                wire: kind(|way| way.wire)?,
                 handshake: kind(|way| way.handshake)?,
                 headers: kind(|way| way.headers)?,
                 framing: kind(|way| way.framing)?,
@@ -213,6 +237,7 @@ impl Repeat {
             stolen_share: share(others.stolen),
             planned_per_s: outcome.planned_per_s,
             messages: outcome.delivered.deliveries.expected / cell.subscribers.max(1) as u64,
+            overcounted_bytes: outcome.overcounted_bytes,
         }
     }
 }
@@ -226,9 +251,7 @@ impl RepeatFigures {
             load_cpu_share: Some(outcome.load_cpu.as_secs_f64() / outcome.elapsed.as_secs_f64()),
             cold_start_ms: median_ms(&outcome.starts.cold),
             resume_ms: median_ms(&outcome.starts.resume),
-            // Where traffic never pauses, the radio never sleeps: none is not few.
-            wakeups_per_minute: (outcome.window.wakeups > 0 || outcome.arrivals == 0)
-                .then(|| per_client_second(cell, outcome, outcome.window.wakeups) * 60.0),
+            wakeups_per_minute: wakeups_per_minute(cell, outcome),
             ..Self::default()
         };
         if cell.rate == Rate::Idle {
@@ -256,27 +279,36 @@ impl RepeatFigures {
     }
 
     fn set_costs(&mut self, outcome: &Outcome) {
-        if outcome.arrivals == 0 {
+        if outcome.arrivals == 0 || outcome.delivered.deliveries.delivered == 0 {
             return;
         }
         let per_message = |count: u64| count as f64 / outcome.arrivals as f64;
+        // To begin is paid once, however long it then lasts: all of it is divided by the messages that count, whenever they come.
+        let counted = outcome.delivered.deliveries.delivered as f64;
+        let once_per_message = |count: u64| count as f64 / counted;
         let Count { up, down, .. } = outcome.window;
         let bytes = |window: Way, total: Way| RepeatBytes {
-            // To begin is paid once, however long it then lasts: all of it counts.
-            handshake: per_message(total.handshake),
+            wire: once_per_message(total.handshake) + per_message(window.wire - window.handshake),
+            handshake: once_per_message(total.handshake),
             headers: per_message(window.headers),
-            framing: per_message(window.framing()),
+            framing: window.framing() as f64 / outcome.arrivals as f64,
             payload: per_message(window.payload),
         };
         self.up = Some(bytes(up, outcome.total.up));
         self.down = Some(bytes(down, outcome.total.down));
         self.packets_per_message = Some(per_message(outcome.window.segments));
         self.requests_per_message = Some(per_message(outcome.window.requests));
-        self.connections_per_message = Some(per_message(outcome.total.connections));
+        self.connections_per_message = Some(once_per_message(outcome.total.connections));
         self.server_cpu_us_per_message = outcome
             .server_cpu
             .map(|cpu| cpu.as_secs_f64() * 1e6 / outcome.arrivals as f64);
     }
+}
+
+/// Nothing where the network never sleeps, by the plan or in this repeat: none is not few.
+fn wakeups_per_minute(cell: &Cell, outcome: &Outcome) -> Option<f64> {
+    let is_awake = awake::is_always(cell) || (outcome.window.wakeups == 0 && outcome.arrivals > 0);
+    (!is_awake).then(|| per_client_second(cell, outcome, outcome.window.wakeups) * 60.0)
 }
 
 /// So many of one client in a second of usual idle time.
@@ -360,6 +392,7 @@ mod tests {
                 stolen_share: 0.0,
                 planned_per_s: messages as f64,
                 messages,
+                overcounted_bytes: 0,
             };
             found.repeats = vec![repeat; repeats];
             let figures = found.figures();

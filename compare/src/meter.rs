@@ -33,11 +33,15 @@ pub struct Way {
 }
 
 impl Way {
-    /// What is none of the other kinds.
-    pub fn framing(&self) -> u64 {
-        // Heads and payload may be told a moment before the bytes of a TLS record are seen; never for long.
-        self.wire
-            .saturating_sub(self.handshake + self.headers + self.payload)
+    /// What is none of the other kinds. Less than nothing where more was told than passed: then something was counted twice, and
+    /// no kind can be believed.
+    pub fn framing(&self) -> i64 {
+        self.wire as i64 - (self.handshake + self.headers + self.payload) as i64
+    }
+
+    /// Bytes that were told of and never passed; 0 if all is well.
+    pub fn overcounted(&self) -> u64 {
+        self.framing().min(0).unsigned_abs()
     }
 }
 
@@ -56,6 +60,13 @@ pub struct Count {
     pub requests: u64,
     /// Connections opened.
     pub connections: u64,
+}
+
+impl Count {
+    /// Bytes that were told of and never passed, in either direction; 0 if all is well.
+    pub fn overcounted(&self) -> u64 {
+        self.up.overcounted() + self.down.overcounted()
+    }
 }
 
 impl AddAssign for Way {
@@ -122,6 +133,7 @@ pub struct Meter(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     count: Count,
+    settled: Count,
     is_attached: bool,
     active_at: Option<Instant>,
 }
@@ -136,9 +148,15 @@ impl Inner {
 }
 
 impl Meter {
-    /// What was counted so far.
-    pub fn count(&self) -> Count {
-        self.inner().count
+    /// What was counted up to the last moment at which all that had come was told, so that no message is cut in two.
+    pub fn settled(&self) -> Count {
+        self.inner().settled
+    }
+
+    /// All that came so far was told.
+    pub fn settle(&self) {
+        let mut inner = self.inner();
+        inner.settled = inner.count;
     }
 
     /// A connection begins: what follows is handshake until [`Meter::attached`].
@@ -266,7 +284,8 @@ mod tests {
         meter.wire(Direction::Down, 1000, at);
         meter.headers(Direction::Down, 100);
         meter.payload(800);
-        let down = meter.count().down;
+        meter.settle();
+        let down = meter.settled().down;
         let expected = Way {
             wire: 1300,
             handshake: 300,
@@ -275,7 +294,35 @@ mod tests {
         };
         assert_eq!(down, expected, "what is told of a handshake counts once");
         assert_eq!(down.framing(), 100);
-        assert_eq!(meter.count().up.handshake, 200);
+        assert_eq!(meter.settled().up.handshake, 200);
+        assert_eq!(down.overcounted(), 0);
+    }
+
+    #[test]
+    fn what_is_told_and_never_passed_is_seen() {
+        let (meter, at) = (Meter::default(), Instant::now());
+        meter.attached();
+        meter.wire(Direction::Down, 100, at);
+        meter.payload(60);
+        meter.payload(60);
+        meter.settle();
+        let down = meter.settled().down;
+        assert_eq!((down.framing(), down.overcounted()), (-20, 20));
+    }
+
+    #[test]
+    fn half_a_message_does_not_count() {
+        let (meter, at) = (Meter::default(), Instant::now());
+        meter.attached();
+        meter.wire(Direction::Down, 100, at);
+        meter.payload(80);
+        meter.settle();
+        meter.wire(Direction::Down, 50, at);
+        assert_eq!(meter.settled().down.wire, 100);
+        meter.wire(Direction::Down, 50, at);
+        meter.payload(80);
+        meter.settle();
+        assert_eq!(meter.settled().down.framing(), 40);
     }
 
     #[test]
@@ -284,7 +331,8 @@ mod tests {
         for ms in [0, 50, 149, 248, 348, 1000] {
             meter.wire(Direction::Down, 1, start + Duration::from_millis(ms));
         }
-        assert_eq!(meter.count().wakeups, 3, "at 0, 348 and 1000 ms");
+        meter.settle();
+        assert_eq!(meter.settled().wakeups, 3, "at 0, 348 and 1000 ms");
     }
 
     #[test]
@@ -292,6 +340,7 @@ mod tests {
         let (meter, at) = (Meter::default(), Instant::now());
         meter.wire(Direction::Up, 1448, at);
         meter.wire(Direction::Up, 1449, at);
-        assert_eq!(meter.count().segments, 3);
+        meter.settle();
+        assert_eq!(meter.settled().segments, 3);
     }
 }

@@ -75,7 +75,11 @@ impl Metric {
 
     /// The figure of a cell, if it was measured.
     pub fn of(self, cell: &CellResult) -> Option<Figure> {
-        let figures = &cell.figures;
+        self.among(&cell.figures)
+    }
+
+    /// The one of these figures, if it was measured.
+    pub fn among(self, figures: &Figures) -> Option<Figure> {
         match self {
             Self::P50 => figures.latency_p50_ms,
             Self::P90 => figures.latency_p90_ms,

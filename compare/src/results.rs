@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cell::Cell;
 
 /// The version of this format.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// One run of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -172,7 +172,8 @@ pub struct Figures {
     pub connections_per_message: Option<Figure>,
     /// Bytes of a client in an hour in which nothing is published, both ways.
     pub idle_bytes_per_hour: Option<Figure>,
-    /// How often in a minute a client's network has to wake up, when pauses below 100 ms are one.
+    /// How often in a minute a client's network has to wake up: traffic after 100 ms without any. Absent where it is always awake,
+    /// because the plan leaves no such pause: from 20 messages a second on, or with short polls that close together.
     pub wakeups_per_minute: Option<Figure>,
     /// CPU time of the server for each delivered message, in microseconds.
     pub server_cpu_us_per_message: Option<Figure>,
@@ -196,6 +197,9 @@ pub struct Bytes {
 /// Bytes by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ByteKinds {
+    /// All of them, counted at the socket and not added up. The kinds of a repeat are exactly as much; their medians may be a
+    /// little more or less.
+    pub wire: Figure,
     /// To begin: all up to the moment when a client is attached, so TLS handshakes, HTTP/2 prefaces, the first request with
     /// its answer, and `welcome`; of the whole run, for each message of the counted time.
     pub handshake: Figure,

@@ -23,11 +23,12 @@ use crate::pace;
 use crate::payload::Payloads;
 
 /// How many subscribers attach at a time. What a gateway needs to let somebody in it keeps for a while afterwards; a hundred
-/// at once would leave as much of that behind as they need themselves. Far away they would take too long otherwise.
+/// at once would leave as much of that behind as they need themselves. Where packets are lost they would take too long otherwise,
+/// and nothing is said of memory.
 pub fn attach_at_once(network: &Network) -> usize {
     match network {
-        Network::Loopback => 8,
-        Network::Delay { .. } | Network::Loss { .. } => 100,
+        Network::Loopback | Network::Delay { .. } => 8,
+        Network::Loss { .. } => 100,
     }
 }
 /// From the last preparation to the first message.
@@ -50,6 +51,8 @@ pub struct Timing {
 pub trait Rig {
     /// Attaches a subscriber; it reports to `desk` until its task is aborted. Returns when it is attached.
     fn attach(&self, reader: usize, desk: Desk) -> impl Future<Output = Result<Subscriber>>;
+    /// All subscribers are attached: from now on the network takes its time.
+    fn all_attached(&mut self);
     /// Sends a message, without waiting for anything but the socket.
     fn publish(&mut self, payload: Bytes) -> impl Future<Output = Result<()>>;
     /// Waits for a moment.
@@ -151,6 +154,8 @@ pub struct Outcome {
     pub window: Count,
     /// What went over all wires up to the end of that.
     pub total: Count,
+    /// Bytes that were said to be heads or payload and never passed over the wire; 0 if all is well.
+    pub overcounted_bytes: u64,
     /// Messages that arrived while it counted.
     pub arrivals: u64,
     /// How long it counted.
@@ -177,6 +182,7 @@ pub struct Outcome {
 struct Mark {
     at: Instant,
     count: Count,
+    overcounted_bytes: u64,
     arrivals: u64,
     used: Used,
 }
@@ -193,6 +199,7 @@ pub async fn once(
     let ledger = Arc::new(Ledger::new(payloads, cell.subscribers));
     let memory_before = rig.memory()?;
     let subscribers = attach_all(rig, cell, channel, &ledger).await?;
+    rig.all_attached();
     let start = Instant::now() + LEAD;
     let (warm, end) = (
         start + timing.warm_up,
@@ -211,8 +218,13 @@ pub async fn once(
     let starts = rig.starts().await?;
     let span = sent_by.max(end).duration_since(warm);
     let delivered = ledger.close();
+    let window = after.count - before.count;
     Ok(Outcome {
-        window: after.count - before.count,
+        overcounted_bytes: before
+            .overcounted_bytes
+            .max(after.overcounted_bytes)
+            .max(window.overcounted()),
+        window,
         total: after.count,
         arrivals: after.arrivals - before.arrivals,
         elapsed: after.at - before.at,
@@ -278,13 +290,17 @@ async fn send_all(
 }
 
 fn mark(rig: &impl Rig, ledger: &Ledger, subscribers: &[Subscriber]) -> Result<Mark> {
-    let mut count = Count::default();
+    let (mut count, mut overcounted_bytes) = (Count::default(), 0);
     for subscriber in subscribers {
-        count += subscriber.meter.count();
+        let of_one = subscriber.meter.settled();
+        // Of all together the framing of one would hide what another has too much.
+        overcounted_bytes += of_one.overcounted();
+        count += of_one;
     }
     Ok(Mark {
         at: Instant::now(),
         count,
+        overcounted_bytes,
         arrivals: ledger.arrivals(),
         used: rig.used()?,
     })

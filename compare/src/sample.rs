@@ -144,6 +144,7 @@ fn bytes(transport: Transport) -> Bytes {
         max: value,
     };
     let kinds = |handshake, headers, framing, payload| ByteKinds {
+        wire: figure(handshake + headers + framing + payload),
         handshake: figure(handshake),
         headers: figure(headers),
         framing: figure(framing),

@@ -13,8 +13,8 @@ use everyway::tls::local::{self, LOCAL_NAMES};
 use crate::gateway::Ready;
 
 /// Settings of every gateway that is measured. Limits must not shape the figures: rates are off, and the history holds
-/// what a run publishes between two polls.
-const SETTINGS: [(&str, &str); 8] = [
+/// what a run publishes between two polls. Who leaves at the end is not told when to come back, and only errors are logged.
+pub const SETTINGS: [(&str, &str); 8] = [
     ("limits.publish", "off"),
     ("limits.requests", "off"),
     ("limits.attach", "off"),
@@ -85,4 +85,21 @@ async fn serve(config: Config) -> Result<()> {
     }
     // Without waiting for tasks: the clients are gone, too.
     std::process::exit(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SETTINGS;
+
+    #[test]
+    fn every_setting_is_named_where_the_figures_are_explained() {
+        let readme = include_str!("../README.md");
+        for (key, value) in SETTINGS {
+            let setting = format!("`{key} = {value}`");
+            assert!(
+                readme.contains(&setting),
+                "README.md does not say {setting}"
+            );
+        }
+    }
 }

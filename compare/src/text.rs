@@ -63,6 +63,12 @@ pub fn with_unit(metric: Metric, value: f64) -> String {
     }
 }
 
+/// So many of something.
+pub fn counted(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", count(number as u64))
+}
+
 /// A time with the unit that suits it.
 pub fn milliseconds(value: f64) -> String {
     match value {

@@ -2,7 +2,8 @@
 
 use crate::cell::{Cell, Rate};
 use crate::measure::Repeat;
-use crate::results::{Deliveries, Figure, Figures, Warning};
+use crate::results::{Deliveries, Figures, Warning};
+use crate::spread;
 
 /// From this share of its core on, the load may have been what was measured.
 pub const LOAD_CPU_SHARE_MAX: f64 = 0.85;
@@ -12,14 +13,8 @@ pub const BACKGROUND_LOAD: &str = "background_load";
 const SERVER_CPU_SHARE_MAX: f64 = 0.9;
 /// Below this share of the offered rate, the publisher did not keep up.
 const ACHIEVED_SHARE_MIN: f64 = 0.9;
-/// A spread that is this much of the median is wide.
-const SPREAD_MAX: f64 = 0.5;
-/// Differences below these are noise of the machine, however large they are beside a small median.
-const SPREAD_MS_MIN: f64 = 0.3;
-const SPREAD_US_MIN: f64 = 2.0;
-const SPREAD_KIB_MIN: f64 = 1.0;
 /// From this share of a core on, others disturb.
-const OTHERS_CPU_SHARE_MAX: f64 = 0.1;
+pub const OTHERS_CPU_SHARE_MAX: f64 = 0.1;
 /// From this share of a core on, the host disturbs.
 const STOLEN_SHARE_MAX: f64 = 0.02;
 
@@ -32,15 +27,16 @@ pub fn warnings(
 ) -> Vec<Warning> {
     let mut warnings = wrong_messages(deliveries);
     warnings.extend(failures(repeats));
+    warnings.extend(overcounted_bytes(repeats));
     warnings.extend(load_at_its_limit(figures));
     warnings.extend(rate_not_reached(cell, repeats, figures));
     warnings.extend(server_at_its_limit(repeats));
-    warnings.extend(wide_spread(figures));
+    warnings.extend(spread::wide(figures));
     warnings.extend(disturbed(repeats));
     warnings
 }
 
-fn warning(code: &str, invalidates: bool, message: String) -> Warning {
+pub(crate) fn warning(code: &str, invalidates: bool, message: String) -> Warning {
     Warning {
         code: code.to_owned(),
         message,
@@ -88,6 +84,19 @@ fn failures(repeats: &[Repeat]) -> Option<Warning> {
     ))
 }
 
+/// Bytes that passed are seen below TLS; what they were is told above it. If that is more, something was told twice.
+fn overcounted_bytes(repeats: &[Repeat]) -> Option<Warning> {
+    let most = repeats
+        .iter()
+        .map(|repeat| repeat.overcounted_bytes)
+        .max()?;
+    (most > 0).then(|| {
+        let message =
+            format!("heads and payload are {most} bytes more than passed over the wire: how they are split cannot be right");
+        warning("bytes_overcounted", true, message)
+    })
+}
+
 fn load_at_its_limit(figures: &Figures) -> Option<Warning> {
     let share = figures.load_cpu_share?.max;
     (share >= LOAD_CPU_SHARE_MAX).then(|| {
@@ -126,46 +135,6 @@ fn server_at_its_limit(repeats: &[Repeat]) -> Option<Warning> {
     })
 }
 
-fn wide_spread(figures: &Figures) -> Option<Warning> {
-    let watched = [
-        ("p50", figures.latency_p50_ms, SPREAD_MS_MIN, "ms"),
-        ("p90", figures.latency_p90_ms, SPREAD_MS_MIN, "ms"),
-        ("p99", figures.latency_p99_ms, SPREAD_MS_MIN, "ms"),
-        ("p99.9", figures.latency_p999_ms, SPREAD_MS_MIN, "ms"),
-        (
-            "CPU time",
-            figures.server_cpu_us_per_message,
-            SPREAD_US_MIN,
-            "µs",
-        ),
-        (
-            "memory",
-            figures.server_memory_kib_per_client,
-            SPREAD_KIB_MIN,
-            "KiB",
-        ),
-    ];
-    let wide = |figure: &Figure, least: f64| {
-        let spread = figure.max - figure.min;
-        spread > least && spread > figure.median * SPREAD_MAX
-    };
-    let wide = watched
-        .into_iter()
-        .filter_map(|(name, figure, least, unit)| {
-            let figure = figure.filter(|figure| wide(figure, least))?;
-            let Figure { median, min, max } = figure;
-            Some(format!("{name} {min:.2} to {max:.2} {unit} ({median:.2})"))
-        });
-    let wide: Vec<String> = wide.collect();
-    (!wide.is_empty()).then(|| {
-        let message = format!(
-            "between repeats these differed by over half of their medians: {}",
-            wide.join(", ")
-        );
-        warning("wide_spread", false, message)
-    })
-}
-
 fn disturbed(repeats: &[Repeat]) -> Vec<Warning> {
     let largest = |pick: fn(&Repeat) -> f64| repeats.iter().map(pick).fold(0.0, f64::max);
     let (others, stolen) = (
@@ -192,6 +161,7 @@ mod tests {
     use super::*;
     use crate::cell::tests::cell;
     use crate::measure::RepeatFigures;
+    use crate::results::Figure;
 
     fn repeat() -> Repeat {
         Repeat {
@@ -203,6 +173,7 @@ mod tests {
             stolen_share: 0.0,
             planned_per_s: 10.0,
             messages: 30,
+            overcounted_bytes: 0,
         }
     }
 
@@ -249,22 +220,6 @@ mod tests {
     }
 
     #[test]
-    fn what_spreads_is_named() {
-        let figures = Figures {
-            latency_p50_ms: figure(1.0, 0.9, 1.1),
-            latency_p999_ms: figure(2.0, 1.34, 4.09),
-            ..Figures::default()
-        };
-        let [only] = &warnings(&cell(), &[repeat()], &Deliveries::default(), &figures)[..] else {
-            panic!("one warning")
-        };
-        assert!(
-            only.message.contains("p99.9 1.34 to 4.09 ms (2.00)"),
-            "{only:?}"
-        );
-    }
-
-    #[test]
     fn a_load_at_its_limit_invalidates() {
         let figures = Figures {
             load_cpu_share: figure(0.5, 0.5, LOAD_CPU_SHARE_MAX),
@@ -307,6 +262,18 @@ mod tests {
         assert_eq!(
             codes(repeat(), Deliveries::default(), &figures),
             ["offered_rate_not_reached!"]
+        );
+    }
+
+    #[test]
+    fn a_byte_that_was_counted_twice_invalidates() {
+        let twice = Repeat {
+            overcounted_bytes: 1,
+            ..repeat()
+        };
+        assert_eq!(
+            codes(twice, Deliveries::default(), &Figures::default()),
+            ["bytes_overcounted!"]
         );
     }
 

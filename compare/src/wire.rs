@@ -74,8 +74,7 @@ pub struct Wire {
     starts_channel: String,
     process: Option<Process>,
     clock: Clock,
-    // Ends with the rig.
-    _proxy: Option<Proxy>,
+    proxy: Option<Proxy>,
 }
 
 /// What a rig is made of.
@@ -138,7 +137,7 @@ impl Wire {
             starts_channel,
             process,
             clock: Clock::new()?,
-            _proxy: proxy,
+            proxy,
         };
         if wire.process.is_some() {
             wire.break_in(&direct).await?;
@@ -280,6 +279,12 @@ impl Rig for Wire {
         }
     }
 
+    fn all_attached(&mut self) {
+        if let Some(proxy) = &self.proxy {
+            proxy.hold_back();
+        }
+    }
+
     async fn publish(&mut self, payload: Bytes) -> Result<()> {
         self.publisher.send(&payload).await
     }
@@ -297,7 +302,9 @@ impl Rig for Wire {
     }
 
     fn memory(&self) -> Result<Option<u64>> {
-        if self.cell.subscribers < MEMORY_SUBSCRIBERS_MIN {
+        // Where packets are lost too many attach at once: what that takes would count as theirs.
+        let is_lossy = matches!(self.cell.network, Network::Loss { .. });
+        if is_lossy || self.cell.subscribers < MEMORY_SUBSCRIBERS_MIN {
             return Ok(None);
         }
         self.process.as_ref().map(Process::memory).transpose()

@@ -1,7 +1,8 @@
 //! HTTP/2 (RFC 9113) as a client speaks it, with the bytes of its field blocks counted on the way.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,8 +15,8 @@ use h2::{RecvStream, SendStream};
 use http::header::ETAG;
 use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
 use super::{Answer, Io, refused};
 use crate::meter::{Direction, Meter};
@@ -37,6 +38,7 @@ pub struct Connection {
     host: String,
     meter: Arc<Meter>,
     driver: Driver,
+    turns: watch::Receiver<()>,
 }
 
 /// What moves the connection's frames; it ends with its client.
@@ -58,13 +60,23 @@ impl Connection {
             .enable_push(false)
             .handshake(tally)
             .await?;
-        // How it ended is seen by whoever reads from a stream.
-        let driver = tokio::spawn(async move { drop(connection.await) });
+        let (turned, turns) = watch::channel(());
+        let driver = tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            // How it ended is seen by whoever reads from a stream, and by whoever waits for its turns.
+            let _ = poll_fn(|cx| {
+                let ended = connection.as_mut().poll(cx);
+                turned.send_replace(());
+                ended
+            })
+            .await;
+        });
         Ok(Self {
             sender,
             host: host.to_owned(),
             meter: Arc::clone(meter),
             driver: Driver(driver),
+            turns,
         })
     }
 
@@ -150,15 +162,14 @@ impl Connection {
         Ok(self.sender.send_request(request, is_all)?)
     }
 
-    /// The gateway's settings say whether it knows extended CONNECT. h2 does not tell when they come.
-    async fn wait_for_settings(&self) -> Result<()> {
-        let waiting = async {
-            while !self.sender.is_extended_connect_protocol_enabled() {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
+    /// The gateway's settings say whether it knows extended CONNECT. h2 does not tell when they come, but they come in a
+    /// turn of the driver's. Cancel safe.
+    async fn wait_for_settings(&mut self) -> Result<()> {
+        let (sender, turns) = (&self.sender, &mut self.turns);
+        let waiting = turns.wait_for(|()| sender.is_extended_connect_protocol_enabled());
         match tokio::time::timeout(SETTINGS_MAX, waiting).await {
-            Ok(()) => Ok(()),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => bail!("the connection ended before the gateway's settings came"),
             Err(_) => bail!("the gateway has no WebSockets over HTTP/2 (RFC 8441)"),
         }
     }
@@ -313,6 +324,47 @@ mod tests {
         let mut frame = vec![0, 0, payload as u8, kind, 0, 0, 0, 0, 1];
         frame.resize(FRAME_HEAD_BYTES + payload, b'x');
         frame
+    }
+
+    /// A connection, and what a gateway does with the other end of it.
+    async fn to<F: Future<Output = ()> + Send + 'static>(
+        gateway: impl FnOnce(tokio::io::DuplexStream) -> F,
+    ) -> Connection {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(gateway(far));
+        Connection::begin(Box::new(near), "a.example", &Arc::default())
+            .await
+            .expect("the preface needs no answer")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settings_are_seen_when_they_come() {
+        let mut connection = to(|io| async {
+            let mut builder = h2::server::Builder::new();
+            let mut gateway = builder
+                .enable_connect_protocol()
+                .handshake::<_, Bytes>(io)
+                .await
+                .expect("a preface");
+            // It speaks while it waits for requests.
+            while gateway.accept().await.is_some() {}
+        })
+        .await;
+        let start = tokio::time::Instant::now();
+        connection.wait_for_settings().await.expect("settings");
+        assert_eq!(start.elapsed(), Duration::ZERO, "nothing has to wait");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_ends_has_no_settings() {
+        let mut connection = to(|io| async { drop(io) }).await;
+        let start = tokio::time::Instant::now();
+        let error = connection
+            .wait_for_settings()
+            .await
+            .expect_err("no settings");
+        assert!(error.to_string().contains("ended before"), "{error}");
+        assert!(start.elapsed() < SETTINGS_MAX, "it is not waited for");
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub async fn follow_long(
         );
         let answer = connection.get(&target, None).await?;
         last = read(&target, &answer, Instant::now(), meter, told)?;
+        meter.settle();
     }
     Ok(())
 }
@@ -84,6 +85,7 @@ pub async fn follow_short(
         } else {
             last = read(&target, &answer, Instant::now(), meter, told)?;
         }
+        meter.settle();
     }
     Ok(())
 }
@@ -97,7 +99,9 @@ fn attach(target: &str, answer: &Answer, meter: &Meter, told: &mut impl Told) ->
         .position()
         .context("a cursor of one channel is epoch.offset")?;
     told.attached(epoch, offset - page.messages.len() as u64);
-    tell(&page, at, meter, told)
+    let read = tell(&page, at, meter, told)?;
+    meter.settle();
+    Ok(read)
 }
 
 fn read(

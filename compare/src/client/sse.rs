@@ -61,6 +61,9 @@ pub async fn follow(
                 return Ok(());
             }
         }
+        if received.is_empty() {
+            meter.settle();
+        }
     }
 }
 

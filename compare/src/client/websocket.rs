@@ -163,6 +163,11 @@ pub struct Text {
 }
 
 impl Assembly {
+    /// True between two messages.
+    fn is_empty(&self) -> bool {
+        self.partial.is_empty()
+    }
+
     /// Adds a frame of text; returns the message if that was its last.
     pub fn add(&mut self, frame: Frame) -> Result<Option<Text>> {
         if frame.opcode == Opcode::Text {
@@ -251,6 +256,9 @@ pub async fn follow(
                     }
                 }
             }
+        }
+        if received.is_empty() && assembly.is_empty() {
+            meter.settle();
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -47,10 +49,28 @@ impl Link {
     }
 }
 
+/// Whether lines hold bytes back yet: until then they take no time, so that many clients attach soon without attaching at once.
+#[derive(Debug, Clone, Default)]
+pub struct Hold(Arc<AtomicBool>);
+
+impl Hold {
+    /// From now on every piece takes its time.
+    pub fn begin(&self) {
+        // Nothing else is told by it.
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// True if it began.
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// When each piece arrives.
 #[derive(Debug)]
 struct Schedule {
     link: Link,
+    hold: Hold,
     random: fastrand::Rng,
     /// When the line has sent all that it took.
     free_at: Option<Instant>,
@@ -61,6 +81,9 @@ struct Schedule {
 impl Schedule {
     /// A piece was taken at a moment: when it arrives. Never before the piece before it.
     fn due(&mut self, taken: Instant, bytes: usize) -> Instant {
+        if !self.hold.has_begun() {
+            return taken;
+        }
         let begins = self.free_at.map_or(taken, |free| free.max(taken));
         let takes = self
             .link
@@ -75,16 +98,19 @@ impl Schedule {
     }
 }
 
-/// Carries bytes from one side to the other until either ends. Nothing counts as taken before `open_at`.
+/// Carries bytes from one side to the other until either ends. Nothing counts as taken before `open_at`, and nothing is held back
+/// before `hold` begins.
 pub async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     link: Link,
+    hold: Hold,
     seed: u64,
     open_at: Instant,
 ) -> io::Result<()> {
     let mut schedule = Schedule {
         link,
+        hold,
         random: fastrand::Rng::with_seed(seed),
         free_at: None,
         last_due: None,
@@ -140,10 +166,36 @@ mod tests {
 
     /// A line between two ends in memory.
     fn line(link: Link) -> (tokio::io::DuplexStream, tokio::io::DuplexStream) {
+        let hold = Hold::default();
+        hold.begin();
+        line_that_waits_for(hold, link)
+    }
+
+    fn line_that_waits_for(
+        hold: Hold,
+        link: Link,
+    ) -> (tokio::io::DuplexStream, tokio::io::DuplexStream) {
         let (near, from) = duplex(64 * 1024);
         let (to, far) = duplex(64 * 1024);
-        tokio::spawn(carry(from, to, link, SEED, Instant::now()));
+        tokio::spawn(carry(from, to, link, hold, SEED, Instant::now()));
         (near, far)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_held_back_before_it_begins() {
+        let hold = Hold::default();
+        let (mut near, mut far) =
+            line_that_waits_for(hold.clone(), Link::new(50.0, 5.0, Some(1e3)));
+        let start = Instant::now();
+        near.write_all(b"x").await.expect("room");
+        far.read_u8().await.expect("a byte");
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        hold.begin();
+        near.write_all(b"y").await.expect("room");
+        far.read_u8().await.expect("a byte");
+        let took = start.elapsed();
+        // A byte takes 8 ms of sending, and one way.
+        assert!(took >= Duration::from_millis(58), "it took {took:?}");
     }
 
     #[tokio::test(start_paused = true)]

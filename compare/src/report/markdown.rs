@@ -51,7 +51,7 @@ fn origin(results: &Results) -> String {
         escaped(&results.gateway.server),
         escaped(&text::moment(&results.started_at)),
         escaped(&machine.processor),
-        notes::counted(machine.cores, "core"),
+        text::counted(machine.cores, "core"),
         escaped(&machine.kernel),
     )
 }
@@ -182,7 +182,7 @@ fn expectations(results: &Results) -> Option<String> {
         format!(
             "{} of {} lie where arithmetic puts them.",
             text::count((all.len() - differing.len()) as u64),
-            notes::counted(all.len(), "figure")
+            text::counted(all.len(), "figure")
         ),
     ];
     if !differing.is_empty() {
@@ -215,7 +215,7 @@ fn doubts(results: &Results) -> Option<String> {
         lines.push(format!(
             "- {}: {code}, {}",
             kind.effect(),
-            notes::counted(kind.cells.len(), "cell")
+            text::counted(kind.cells.len(), "cell")
         ));
         let cells = kind.cells.iter();
         lines.extend(cells.map(|(cell, message)| format!("  - {cell}: {}", escaped(message))));

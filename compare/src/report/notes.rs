@@ -4,6 +4,7 @@ use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
 use crate::report::summary::Summary;
 use crate::results::{CellResult, Expectation, Results};
+use crate::serve::SETTINGS;
 use crate::text;
 
 /// How a cell's figures come about, for whoever reads a table of them.
@@ -11,7 +12,9 @@ pub const FIGURES: &str = "Figures are medians of the repeats, with the smallest
      at which a message was to be sent, so a late sender hides nothing. Bytes are counted below TLS, for each delivered \
      message and with its requests; those of handshakes are given for each connection, for what falls on a message depends \
      on how long a run is. Packets are counted and not captured: each write and each read, in pieces of 1,448 bytes, without \
-     bare acknowledgements. Idle traffic and wake-ups are those of a client to whom nothing is sent.";
+     bare acknowledgements. A wake-up is traffic after 100 ms without any: from 20 messages a second on, or with short polls that close \
+     together, a client is always awake, and has no figure. Idle traffic and wake-ups are those of a client to whom nothing is \
+     sent.";
 
 /// A cell by name: `WebSocket, HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback`.
 pub fn cell_name(cell: &CellResult) -> String {
@@ -25,15 +28,9 @@ pub fn partial(results: &Results) -> Option<String> {
     (!results.complete).then(|| {
         format!(
             "The run was interrupted, or is not over: this is a part of it, {}.",
-            counted(cells, "cell")
+            text::counted(cells, "cell")
         )
     })
-}
-
-/// So many of something.
-pub fn counted(count: usize, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", text::count(count as u64))
 }
 
 /// The name and the values of an expectation: `p50 latency`, `100 ms to 110 ms`, `103 ms`.
@@ -161,7 +158,15 @@ pub fn facts(results: &Results) -> Vec<(&'static str, String)> {
     } else {
         "; its CPU time and memory could not be watched"
     };
-    vec![
+    // Of a gateway elsewhere they are not known.
+    let settings = match results.gateway.url {
+        None => SETTINGS
+            .map(|(key, value)| format!("{key} = {value}"))
+            .join(", ")
+            .into(),
+        Some(_) => None,
+    };
+    let mut facts = vec![
         ("begun", results.started_at.clone()),
         ("took", text::seconds(results.took_s)),
         ("command", results.command.clone()),
@@ -170,7 +175,7 @@ pub fn facts(results: &Results) -> Vec<(&'static str, String)> {
             format!(
                 "{}, {}, {} GiB",
                 machine.processor,
-                counted(machine.cores, "core"),
+                text::counted(machine.cores, "core"),
                 text::number(machine.memory_gib)
             ),
         ),
@@ -191,5 +196,9 @@ pub fn facts(results: &Results) -> Vec<(&'static str, String)> {
             ),
         ),
         ("seed", method.seed.to_string()),
-    ]
+    ];
+    facts.extend(
+        settings.map(|settings: String| ("settings", format!("{settings}; else as by default"))),
+    );
+    facts
 }

@@ -128,7 +128,7 @@ fn doubts(results: &Results) -> Vec<String> {
             lines.push(format!(
                 "{effect}: {} in {} more, see the report",
                 kind.code,
-                notes::counted(more, "cell")
+                text::counted(more, "cell")
             ));
         }
     }

@@ -20,6 +20,8 @@ pub struct Behaviour {
     pub held_up: fn(u32) -> Duration,
     /// CPU time of the load, as a share of the time.
     pub load_share: f64,
+    /// Bytes of heads that are told of with each delivery.
+    pub headers_down: usize,
 }
 
 /// What becomes of a delivery.
@@ -48,6 +50,7 @@ impl Default for Behaviour {
             fate: |_, _| Fate::Arrives,
             held_up: |_| Duration::ZERO,
             load_share: 0.1,
+            headers_down: HEADERS_DOWN,
         }
     }
 }
@@ -59,11 +62,13 @@ pub struct Mock {
     published: u32,
     delivered: u32,
     readers: Mutex<Vec<Reader>>,
+    are_all_attached: bool,
 }
 
 struct Reader {
     desk: Desk,
     meter: Arc<Meter>,
+    headers_down: usize,
     held_back: Option<Bytes>,
 }
 
@@ -75,6 +80,7 @@ impl Mock {
             published: 0,
             delivered: 0,
             readers: Mutex::default(),
+            are_all_attached: false,
         }
     }
 }
@@ -85,8 +91,9 @@ impl Reader {
         self.meter.headers(Direction::Up, HEADERS_UP);
         self.meter.request();
         self.meter.wire(Direction::Down, WIRE_DOWN, at);
-        self.meter.headers(Direction::Down, HEADERS_DOWN);
+        self.meter.headers(Direction::Down, self.headers_down);
         self.meter.payload(payload.len());
+        self.meter.settle();
         self.desk.arrive(at, payload);
     }
 
@@ -111,13 +118,16 @@ impl Reader {
 
 impl Rig for Mock {
     async fn attach(&self, _reader: usize, desk: Desk) -> Result<Subscriber> {
+        assert!(!self.are_all_attached, "nobody comes later");
         let meter = Arc::new(Meter::default());
         meter.connecting();
         meter.wire(Direction::Up, HANDSHAKE_UP, Instant::now());
         meter.wire(Direction::Down, HANDSHAKE_DOWN, Instant::now());
         meter.attached();
+        meter.settle();
         let reader = Reader {
             desk,
+            headers_down: self.behaviour.headers_down,
             meter: Arc::clone(&meter),
             held_back: None,
         };
@@ -128,7 +138,12 @@ impl Rig for Mock {
         })
     }
 
+    fn all_attached(&mut self) {
+        self.are_all_attached = true;
+    }
+
     async fn publish(&mut self, payload: Bytes) -> Result<()> {
+        assert!(self.are_all_attached, "the network takes its time by now");
         let number = self.published;
         self.published += 1;
         advance((self.behaviour.held_up)(number)).await;
@@ -165,10 +180,10 @@ impl Rig for Mock {
     }
 
     async fn starts(&mut self) -> Result<Starts> {
-        let ms = |ms: &[u64]| ms.iter().copied().map(Duration::from_millis).collect();
+        let us = |us: &[u64]| us.iter().copied().map(Duration::from_micros).collect();
         Ok(Starts {
-            cold: ms(&[5, 4, 3]),
-            resume: ms(&[3, 2, 4]),
+            cold: us(&[500, 400, 300]),
+            resume: us(&[300, 200, 400]),
         })
     }
 

@@ -32,11 +32,20 @@ pub fn cell(per_s: f64) -> Cell {
 
 /// The result of some repeats, each of 1,000 messages that count for each reader.
 pub async fn measured(behaviour: &Behaviour, repeats: usize) -> CellResult {
-    let cell = cell(100.0);
-    let mut found = Found::nothing(cell.clone(), TIMING);
+    measured_at(100.0, TIMING, behaviour, repeats).await
+}
+
+async fn measured_at(
+    per_s: f64,
+    timing: Timing,
+    behaviour: &Behaviour,
+    repeats: usize,
+) -> CellResult {
+    let cell = cell(per_s);
+    let mut found = Found::nothing(cell.clone(), timing);
     for _ in 0..repeats {
         let mut rig = Mock::new(behaviour.clone());
-        let outcome = run::once(&mut rig, &cell, "mock", &TIMING, SEED)
+        let outcome = run::once(&mut rig, &cell, "mock", &timing, SEED)
             .await
             .expect("a mock does not fail");
         found.add(&outcome);
@@ -111,6 +120,10 @@ async fn costs_are_those_of_the_mock() {
         median(Some(bytes.down.handshake)),
         mock::HANDSHAKE_DOWN as f64 / 1000.0
     );
+    assert_eq!(
+        [bytes.up.wire, bytes.down.wire].map(|wire| median(Some(wire))),
+        [90.5, 300.7]
+    );
     assert_eq!(median(figures.packets_per_message), 2.0);
     assert_eq!(median(figures.requests_per_message), 1.0);
     assert_eq!(median(figures.connections_per_message), 0.001);
@@ -120,7 +133,7 @@ async fn costs_are_those_of_the_mock() {
     assert!((median(figures.load_cpu_share) - 0.1).abs() < 1e-6);
     assert_eq!(
         (median(figures.cold_start_ms), median(figures.resume_ms)),
-        (4.0, 3.0)
+        (0.4, 0.3)
     );
     assert!(result.is_valid(), "{:?}", result.warnings);
     assert!(
@@ -128,6 +141,36 @@ async fn costs_are_those_of_the_mock() {
         "{:#?}",
         result.expected
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_between_the_steps_is_held_against_what_was_planned() {
+    let timing = Timing {
+        measure: Duration::from_secs(1),
+        ..TIMING
+    };
+    let result = measured_at(2.4, timing, &Behaviour::default(), 1).await;
+    // Two messages fit into a second.
+    assert_eq!(median(result.figures.connections_per_message), 0.5);
+    let differing = result.expected.iter().find(|expected| expected.differs);
+    assert_eq!(differing, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_paid_once_is_divided_by_the_messages_that_count() {
+    // The last message of the warm-up comes within the counted time.
+    let behaviour = Behaviour {
+        fate: |number, _| match number {
+            49 => Fate::AfterTheNext,
+            _ => Fate::Arrives,
+        },
+        ..Behaviour::default()
+    };
+    let result = measured(&behaviour, 1).await;
+    let bytes = result.figures.bytes.expect("bytes");
+    assert_eq!(median(result.figures.connections_per_message), 0.001);
+    assert_eq!(median(Some(bytes.up.handshake)), 0.5);
+    assert_eq!(median(Some(bytes.down.handshake)), 0.7);
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,6 +229,27 @@ async fn a_publisher_that_is_held_up_counts_as_latency() {
         late > 8 && above >= (late - 1) * READERS as u64,
         "{above} deliveries of {late} messages were late"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chance_pause_among_many_messages_is_no_sleep() {
+    let behaviour = Behaviour {
+        held_up: |number| Duration::from_millis(if number == 500 { 300 } else { 0 }),
+        ..Behaviour::default()
+    };
+    let result = measured(&behaviour, 1).await;
+    assert_eq!(result.figures.wakeups_per_minute, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_are_told_of_and_never_passed_make_a_cell_invalid() {
+    let behaviour = Behaviour {
+        headers_down: mock::WIRE_DOWN,
+        ..Behaviour::default()
+    };
+    let result = measured(&behaviour, 1).await;
+    assert_eq!(result.warnings[0].code, "bytes_overcounted");
+    assert!(!result.is_valid());
 }
 
 #[tokio::test(start_paused = true)]

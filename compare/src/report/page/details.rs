@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{figure, heading, scrolling};
+use crate::awake;
 use crate::condition::{Choice, Condition};
 use crate::metric::Metric;
 use crate::report::{notes, plot};
@@ -54,12 +55,13 @@ fn row(cell: &CellResult, columns: &[Metric]) -> Markup {
             @for &metric in columns {
                 @match metric.of(cell) {
                     Some(value) => td { (figure(metric, value)) },
+                    None if metric == Metric::WakeUps && awake::is_always(&cell.cell) => td class="none" { "always awake" },
                     None => td class="none" { "–" },
                 }
             }
             td {
                 (text::count(cell.deliveries.delivered))
-                small { "of " (text::count(cell.deliveries.expected)) ", " (notes::counted(cell.repeats, "repeat")) " of " (text::seconds(cell.measure_s)) @if let Some(amiss) = notes::amiss(cell) { ", " (amiss) } }
+                small { "of " (text::count(cell.deliveries.expected)) ", " (text::counted(cell.repeats, "repeat")) " of " (text::seconds(cell.measure_s)) @if let Some(amiss) = notes::amiss(cell) { ", " (amiss) } }
             }
         }
     }
@@ -93,7 +95,7 @@ pub fn expectations(results: &Results) -> Markup {
         section id="expected" class=[(differing == 0).then_some("agrees")] {
             h2 { "Expected beside measured" }
             p {
-                (text::count((count - differing) as u64)) " of " (notes::counted(count, "figure"))
+                (text::count((count - differing) as u64)) " of " (text::counted(count, "figure"))
                 " lie where arithmetic puts them"
                 @if differing > 0 { "; the cells of the others come first, and those are flagged" }
                 "."
@@ -140,7 +142,7 @@ pub fn doubts(results: &Results) -> Markup {
             @for kind in &warnings {
                 h3 {
                     span class=(if kind.invalidates { "flag" } else { "mild" }) { (kind.effect()) }
-                    " " (kind.code.replace('_', " ")) ", " (notes::counted(kind.cells.len(), "cell"))
+                    " " (kind.code.replace('_', " ")) ", " (text::counted(kind.cells.len(), "cell"))
                 }
                 ul class="warnings" {
                     @for (cell, message) in &kind.cells { li { (cell) ": " span class="hint" { (message) } } }

@@ -59,7 +59,7 @@ fn head(results: &Results) -> Markup {
             h1 { "What each transport costs" }
             p class="origin" {
                 (results.gateway.server) ", measured " (text::moment(&results.started_at)) " on " (machine.processor) ", "
-                (notes::counted(machine.cores, "core")) "; " (notes::counted(results.cells.len(), "cell")) " in "
+                (text::counted(machine.cores, "core")) "; " (text::counted(results.cells.len(), "cell")) " in "
                 (text::seconds(results.took_s)) "."
             }
             @if let Some(partial) = notes::partial(results) {
@@ -70,7 +70,7 @@ fn head(results: &Results) -> Markup {
             }
             @if invalid > 0 {
                 p class="notice" role="note" {
-                    strong { (notes::counted(invalid, "cell")) " invalid. " }
+                    strong { (text::counted(invalid, "cell")) " invalid. " }
                     "Shown as such, never ranked or plotted: " a href="#warnings" { "why" } "."
                 }
             }

@@ -248,6 +248,17 @@ fn a_single_cell_is_a_page_without_a_ranking() {
 }
 
 #[test]
+fn a_client_that_never_sleeps_is_said_to_be_always_awake() {
+    let of = |per_s: f64| {
+        let mut cell = cell(Transport::Sse);
+        cell.cell.rate = Rate::Steady { per_s };
+        page(&results(vec![cell, idle(Transport::Sse)]))
+    };
+    assert!(of(20.0).contains("<td class=\"none\">always awake</td>"));
+    assert!(!of(10.0).contains("<td class=\"none\">always awake</td>"));
+}
+
+#[test]
 fn figures_of_nothing_are_drawn_at_the_edge() {
     let mut all = rich();
     for cell in &mut all.cells {

@@ -85,6 +85,20 @@ fn the_markdown_has_the_tables() {
 }
 
 #[test]
+fn the_settings_of_a_gateway_of_our_own_are_named() {
+    let mut results = four();
+    let settings = "- settings: limits.publish = off";
+    let named = crate::report::markdown::markdown(&results).replace('\\', "");
+    assert!(
+        named.contains(settings) && named.contains("drain.spread_s = 0, log.filter = error"),
+        "{named}"
+    );
+    results.gateway.url = Some("http://a.example".to_owned());
+    let elsewhere = crate::report::markdown::markdown(&results).replace('\\', "");
+    assert!(!elsewhere.contains("- settings:"), "{elsewhere}");
+}
+
+#[test]
 fn a_sentence_says_who_is_best_at_what() {
     let all = four();
     let summary = summary::summary(&all).expect("a summary");
