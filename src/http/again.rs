@@ -133,11 +133,10 @@ impl Again {
     /// For HTTP: what was begun, and a head with which it answers that.
     pub fn give_back(self) -> Option<(Begun, Vec<u8>)> {
         let mut head = b"GET /v1/longpoll HTTP/1.1\r\nhost: localhost\r\n".to_vec();
-        if let Some(origin) = self.origin {
-            let pieces = [b"origin: ", origin.as_bytes(), b"\r\n"];
-            pieces
-                .iter()
-                .for_each(|piece| head.extend_from_slice(piece));
+        for (name, value) in [("origin", self.origin), ("x-request-id", self.id)] {
+            if let Some(value) = value {
+                head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            }
         }
         head.extend_from_slice(b"\r\n");
         Some((self.begun?, head))

@@ -175,10 +175,13 @@ async fn a_head_may_come_in_pieces_and_two_may_come_at_once() {
         }
     }
     // The second one comes while the first one waits.
-    kept.send(&head.replace("0.02", "0.3")).await;
+    let named = head.replace("\r\n\r\n", "\r\nX-Request-Id: r-1\r\n\r\n");
+    kept.send(&named.replace("0.02", "0.3")).await;
     until_waiting(&gateway, 1.0).await;
     kept.send(&kept.head("/healthz")).await;
-    assert_eq!(kept.answer().await.cursor(), cursor);
+    let first = kept.answer().await;
+    assert_eq!(first.cursor(), cursor);
+    assert_eq!(first.headers["x-request-id"], "r-1");
     assert_eq!(kept.answer().await.body, "ok\n");
     assert_eq!(kept.get("/healthz").await.body, "ok\n");
 }
