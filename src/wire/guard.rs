@@ -24,6 +24,8 @@ pub struct Phase {
     unflushed: AtomicBool,
     /// How many requests there were.
     requests: AtomicU32,
+    /// How many of them are answered.
+    answered: AtomicU32,
 }
 
 const FRESH: u8 = 0;
@@ -89,6 +91,7 @@ impl Phase {
     /// Nothing is being answered beside HTTP any more, and nothing is left to go out.
     pub fn comes_back(&self) {
         self.unflushed.store(false, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
         self.step.store(WAITING, Ordering::Release);
     }
 
@@ -124,6 +127,7 @@ impl AnswerGuard {
 
 impl Drop for AnswerGuard {
     fn drop(&mut self) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
         // An upgrade is for good. Nothing to do if the exchange fails.
         let _ =
             self.0
@@ -166,6 +170,8 @@ pub struct GuardedIo<S, P> {
     awaited: Awaited,
     /// True if the time for it does not run yet. While a request is answered, the alarm is the request's.
     waits_anew: bool,
+    /// How many requests were answered when it last looked. Nothing need have been read meanwhile.
+    answered: u32,
     alarm: Arc<Alarm>,
     stall: Stall,
     /// Given back when the connection closes, even if it was upgraded and hyper has long let go of it.
@@ -181,6 +187,7 @@ impl<S, P> GuardedIo<S, P> {
             within,
             awaited: Awaited::Head,
             waits_anew: false,
+            answered: 0,
             alarm,
             stall: Stall::new(within.stall),
             permit,
@@ -202,6 +209,9 @@ impl<S, P> GuardedIo<S, P> {
 
     /// Waits for a head or for its first byte. Ready once that took too long.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let answered = self.phase.answered.load(Ordering::Relaxed);
+        // The alarm was the request's since.
+        self.waits_anew |= std::mem::replace(&mut self.answered, answered) != answered;
         if self.awaited == Awaited::Nothing {
             self.awaits(Awaited::Request);
         }

@@ -372,3 +372,17 @@ async fn a_poll_that_waits_cuts_nothing_off_the_answer_before_it() {
     assert!(messages.len() > 10, "{}", messages.len());
     assert_eq!(kept.answer().await.json()["messages"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_began_behind_a_poll_has_its_own_time() {
+    let gateway = Gateway::start().await;
+    let mut kept = Kept::open(gateway.address).await;
+    let poll = kept.head("/v1/longpoll?channel=a&wait=0.05");
+    let next = kept.head("/healthz");
+    kept.send(&[&poll, &next[..9]].concat()).await;
+    assert_eq!(kept.answer().await.status, 200);
+    // Longer than the poll had.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    kept.send(&next[9..]).await;
+    assert_eq!(kept.answer().await.body, "ok\n");
+}
