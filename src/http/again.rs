@@ -100,17 +100,17 @@ impl Again {
     /// Begins to answer a request of which all was read. False leaves it to HTTP.
     pub fn begin(&mut self, gateway: &Arc<Gateway>, head: &[u8]) -> bool {
         let cursor = self.like.as_ref().and_then(|like| like.cursor_in(head));
-        let looked = cursor.and_then(|cursor| {
-            let looked = self.ask(gateway, &head[cursor.clone()])?;
-            Some((looked, cursor))
+        let begun = cursor.and_then(|cursor| {
+            let begun = self.ask(gateway, &head[cursor.clone()])?;
+            Some((begun, cursor))
         });
-        let (Some((looked, cursor)), Some(like)) = (looked, &mut self.like) else {
+        let (Some((begun, cursor)), Some(like)) = (begun, &mut self.like) else {
             return false;
         };
         like.cursor = cursor;
         like.head.clear();
         like.head.extend_from_slice(head);
-        self.begun = Some(Ok(looked));
+        self.begun = Some(begun);
         true
     }
 
@@ -132,6 +132,7 @@ impl Again {
 
     /// For HTTP: what was begun, and a head with which it answers that.
     pub fn give_back(self) -> Option<(Begun, Vec<u8>)> {
+        let begun = self.begun?;
         let mut head = b"GET /v1/longpoll HTTP/1.1\r\nhost: localhost\r\n".to_vec();
         for (name, value) in [("origin", self.origin), ("x-request-id", self.id)] {
             if let Some(value) = value {
@@ -139,26 +140,29 @@ impl Again {
             }
         }
         head.extend_from_slice(b"\r\n");
-        Some((self.begun?, head))
+        Some((begun, head))
     }
 
-    /// Asks again; nothing if HTTP is to do it.
-    fn ask(&mut self, gateway: &Arc<Gateway>, cursor: &[u8]) -> Option<Looked> {
+    /// Asks again; nothing if HTTP is to do it. Once it is counted, whatever comes of it is what HTTP would say, and HTTP says
+    /// just that: to ask a second time would count it twice.
+    fn ask(&mut self, gateway: &Arc<Gateway>, cursor: &[u8]) -> Option<Begun> {
         let is_as_before =
             Arc::ptr_eq(&self.config, &gateway.config()) && self.is_open == gateway.auth.is_open();
-        if !is_as_before {
-            return None;
-        }
-        gateway.limits.request(self.peer.address).ok()?;
+        let cursor = std::str::from_utf8(cursor).ok().filter(|_| is_as_before)?;
         let credential = self.asked.credential();
         if credential.is_some_and(|credential| gateway.auth.lacks_key(credential)) {
             return None;
         }
-        self.asked.from(std::str::from_utf8(cursor).ok()?).ok()?;
+        Some(self.look(gateway, cursor))
+    }
+
+    fn look(&mut self, gateway: &Arc<Gateway>, cursor: &str) -> Begun {
         tracing::debug!(address = %self.peer.address, "asked again");
+        gateway.limits.request(self.peer.address)?;
+        self.asked.from(cursor)?;
         let (asked, transport) = (&self.asked, Transport::LongPoll);
-        let request = asked.request(gateway, self.peer, transport).ok()?;
-        poll::long(gateway, Some(&self.alarm), request).ok()
+        let request = asked.request(gateway, self.peer, transport)?;
+        poll::long(gateway, Some(&self.alarm), request)
     }
 }
 

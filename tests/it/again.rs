@@ -239,6 +239,25 @@ async fn what_is_configured_anew_counts_for_the_next_poll() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_that_is_refused_is_counted_once() {
+    let gateway = Gateway::with(|config| {
+        config.limits.loopback = true;
+        config.limits.requests = "9/3600s".parse().expect("a rule");
+    })
+    .await;
+    let mut kept = Kept::open(gateway.address).await;
+    // Three that are let in, and then a bad one that looks like them, again and again.
+    for _ in 0..2 {
+        let cursor = kept.settle("channel=a").await;
+        let bad = format!("/v1/longpoll?channel=a&cursor=no-{cursor}&{WAIT}");
+        assert_eq!(kept.get(&bad).await.code(), "bad_cursor");
+    }
+    assert_eq!(kept.get("/healthz").await.body, "ok\n", "the ninth");
+    let over = kept.get("/healthz").await;
+    assert_eq!((over.status, over.code().as_str()), (429, "rate_limited"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_lost_their_rights_is_told_at_the_next_poll() {
     let gateway = guarded(|_| ()).await;
     for (token, code) in [
