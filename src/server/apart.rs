@@ -105,7 +105,6 @@ where
                     // It goes out whole first.
                     return Poll::Pending;
                 }
-                // HTTP says good-bye, with the answer if there is one to come.
                 Way::Back(Vec::new())
             }
         };
@@ -126,6 +125,10 @@ where
         let mut requests = 0;
         loop {
             *step = match step {
+                // HTTP says good-bye, with the answer if there is one to come.
+                Step::Waits | Step::Reads if self.requests.closing.is_thrown() => {
+                    return Poll::Ready(Ok(Way::Back(Vec::new())));
+                }
                 Step::Waits => match self.again.poll_answer(cx) {
                     Poll::Ready(Some(answer)) => Step::Writes(answer, 0),
                     Poll::Ready(None) => return Poll::Ready(Ok(Way::Back(Vec::new()))),
@@ -229,4 +232,47 @@ fn poll_write<S: AsyncWrite + Unpin>(
         }
     }
     Poll::Ready(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::gateway::Gateway;
+    use crate::server::connection::serve_on;
+    use crate::switch::Switch;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    async fn ask(client: &mut DuplexStream, cursor: &str) {
+        let head = format!(
+            "GET /v1/longpoll?channel=a&cursor={cursor}&wait=0.01 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_closing_a_page_that_is_there_says_so_and_is_the_last() {
+        let gateway = Arc::new(Gateway::new(Config::default()).unwrap());
+        let (ours, mut client) = duplex(64 * 1024);
+        let closing = Switch::default();
+        let requests = Requests::local(&gateway, closing.clone());
+        let served = http1::serve(requests, Peeked::new(ours, Vec::new()));
+        let serving = tokio::spawn(serve_on(served));
+        let mut answer = [0; 4096];
+        for _ in 0..3 {
+            ask(&mut client, "now").await;
+            let bytes = client.read(&mut answer).await.unwrap();
+            let answer = std::str::from_utf8(&answer[..bytes]).unwrap();
+            assert!(!answer.contains("connection:"), "{answer}");
+        }
+        // A position of another life of the channel is a gap, which is told at once.
+        ask(&mut client, "zzzzzzz.5").await;
+        closing.throw();
+        let mut last = String::new();
+        client.read_to_string(&mut last).await.unwrap();
+        assert!(last.contains("connection: close\r\n"), "{last}");
+        assert!(last.contains("\"gap\":"), "{last}");
+        serving.await.unwrap();
+    }
 }

@@ -37,20 +37,24 @@ pub fn serve(
     };
     async move {
         // What opening took is given back here; a connection may live for days.
-        let Some(mut served) = opening.await else {
-            return;
-        };
-        loop {
-            served = match served.await {
-                Ok(Next::Goes(on)) => on,
-                Ok(Next::Over) => return,
-                Err(error) => {
-                    // Clients that leave early, time-outs and malformed heads: ordinary, and none of our doing.
-                    tracing::debug!(%error, "connection ended");
-                    return;
-                }
-            };
+        if let Some(served) = opening.await {
+            serve_on(served).await;
         }
+    }
+}
+
+/// Serves a connection, whichever way it goes on, until it closes.
+pub(super) async fn serve_on(mut served: Served) {
+    loop {
+        served = match served.await {
+            Ok(Next::Goes(on)) => on,
+            Ok(Next::Over) => return,
+            Err(error) => {
+                // Clients that leave early, time-outs and malformed heads: ordinary, and none of our doing.
+                tracing::debug!(%error, "connection ended");
+                return;
+            }
+        };
     }
 }
 

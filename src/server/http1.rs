@@ -119,8 +119,10 @@ where
             let io = parts.io.into_inner();
             Next::Goes(apart::serve(parts.service, io, again, &parts.read_buf))
         }
-        // Only a request that is handed over says that it goes apart.
-        _ => Next::Over,
+        _ => {
+            tracing::error!("a connection went apart without the request that it went for");
+            Next::Over
+        }
     }
 }
 
@@ -129,7 +131,6 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::gateway::Gateway;
-    use crate::peer::{Entrance, Peer};
     use crate::switch::Switch;
     use std::io;
     use std::sync::mpsc;
@@ -189,12 +190,7 @@ mod tests {
             .build()
             .unwrap();
         for _ in 0..3 {
-            let peer = Peer {
-                address: std::net::Ipv4Addr::LOCALHOST.into(),
-                secure: false,
-                entrance: Entrance::Public,
-            };
-            let requests = Requests::new(Arc::clone(&gateway), peer, Switch::default());
+            let requests = Requests::local(&gateway, Switch::default());
             runtime.spawn(serve(
                 requests,
                 Peeked::new(Rushing { sent: 0 }, Vec::new()),

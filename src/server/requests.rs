@@ -172,6 +172,17 @@ impl Requests {
         }
     }
 
+    /// Those of a client at this machine.
+    #[cfg(test)]
+    pub fn local(gateway: &Arc<Gateway>, closing: Switch) -> Self {
+        let peer = Peer {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            secure: false,
+            entrance: crate::peer::Entrance::Public,
+        };
+        Self::new(Arc::clone(gateway), peer, closing)
+    }
+
     fn handle(&self, mut request: Request<Incoming>) -> (Handled, Finish) {
         match self.handover.take() {
             Handover::Begun(begun) => return handle_begun(*begun, &request),

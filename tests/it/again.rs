@@ -7,6 +7,7 @@ use everyway::config::{Config, RateRule, Seconds};
 use everyway::transport::Transport;
 use serde_json::json;
 
+use super::leaving::until_attached;
 use super::support::polls::{Answer, Kept};
 use super::support::{Gateway, until};
 use super::tokens::{API_KEY, guarded, short, token};
@@ -34,12 +35,6 @@ fn never_waits(config: &mut Config) {
 fn once(config: &mut Config) -> RateRule {
     config.limits.loopback = true;
     "1/600s".parse().expect("a rule")
-}
-
-async fn until_waiting(gateway: &Gateway, count: f64) {
-    let waiting = "everyway_attachments{transport=\"longpoll\"}";
-    let reached = || async { gateway.metric(waiting).await == count };
-    until(&format!("{count} long polls"), reached).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,7 +172,7 @@ async fn a_head_may_come_in_pieces_and_two_may_come_at_once() {
     // The second one comes while the first one waits.
     let named = head.replace("\r\n\r\n", "\r\nX-Request-Id: r-1\r\n\r\n");
     kept.send(&named.replace("0.02", "0.3")).await;
-    until_waiting(&gateway, 1.0).await;
+    until_attached(&gateway, "longpoll", 1.0).await;
     kept.send(&kept.head("/healthz")).await;
     let first = kept.answer().await;
     assert_eq!(first.cursor(), cursor);
@@ -301,9 +296,9 @@ async fn a_client_that_leaves_in_any_poll_is_dropped_at_once() {
             50 + count
         ))
         .await;
-        until_waiting(&gateway, 1.0).await;
+        until_attached(&gateway, "longpoll", 1.0).await;
         drop(kept);
-        until_waiting(&gateway, 0.0).await;
+        until_attached(&gateway, "longpoll", 0.0).await;
         kept = Kept::open(gateway.address).await;
     }
 }
@@ -322,7 +317,7 @@ async fn going_down_answers_the_poll_that_waits_and_closes() {
         }
         kept.ask(&format!("/v1/longpoll?channel=a&cursor={cursor}&wait=20"))
             .await;
-        until_waiting(&gateway, 1.0).await;
+        until_attached(&gateway, "longpoll", 1.0).await;
         let mut idle = Kept::open(gateway.address).await;
         idle.settle("channel=b").await;
         let down = tokio::spawn(gateway.down());
@@ -362,7 +357,7 @@ async fn an_answer_may_be_longer_than_what_the_client_takes_at_once() {
         let cursor = kept.settle("channel=a").await;
         kept.ask(&format!("/v1/longpoll?channel=a&cursor={cursor}&wait=9"))
             .await;
-        until_waiting(&gateway, 1.0).await;
+        until_attached(&gateway, "longpoll", 1.0).await;
         gateway.publish("a", &json!("x".repeat(bytes))).await;
         let page = kept.answer().await.json();
         assert_eq!(

@@ -27,7 +27,7 @@ async fn begin(gateway: &Gateway, target: &str) -> TcpStream {
     stream
 }
 
-async fn until_attached(gateway: &Gateway, transport: &str, count: f64) {
+pub async fn until_attached(gateway: &Gateway, transport: &str, count: f64) {
     let metric = format!("everyway_attachments{{transport=\"{transport}\"}}");
     let reached = || async { gateway.metric(&metric).await == count };
     until(&format!("{count} attachments over {transport}"), reached).await;
