@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::gateway::Gateway;
-    use crate::server::connection::serve_on;
+    use crate::server::connection::Connection;
     use crate::switch::Switch;
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -258,7 +258,7 @@ mod tests {
         let closing = Switch::default();
         let requests = Requests::local(&gateway, closing.clone());
         let served = http1::serve(requests, Peeked::new(ours, Vec::new()));
-        let serving = tokio::spawn(serve_on(served));
+        let serving = tokio::spawn(Connection::Speaks(served));
         let mut answer = [0; 4096];
         for _ in 0..3 {
             ask(&mut client, "now").await;

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -24,37 +25,53 @@ pub fn serve(
     peer: Peer,
     permit: SocketPermit,
     closing: Switch,
-) -> impl Future<Output = ()> + Send {
+) -> Connection {
     let door = Door {
         gateway,
         peer,
         permit,
         closing,
     };
-    let opening: Pin<Box<dyn Future<Output = Option<Served>> + Send>> = match tls {
+    Connection::Opens(match tls {
         None => Box::pin(door.open(stream)),
         Some(tls) => Box::pin(door.open_encrypted(stream, tls)),
-    };
-    async move {
-        // What opening took is given back here; a connection may live for days.
-        if let Some(served) = opening.await {
-            serve_on(served).await;
-        }
-    }
+    })
 }
 
-/// Serves a connection, whichever way it goes on, until it closes.
-pub(super) async fn serve_on(mut served: Served) {
-    loop {
-        served = match served.await {
-            Ok(Next::Goes(on)) => on,
-            Ok(Next::Over) => return,
-            Err(error) => {
-                // Clients that leave early, time-outs and malformed heads: ordinary, and none of our doing.
-                tracing::debug!(%error, "connection ended");
-                return;
-            }
-        };
+/// A connection until it closes. What each step of it took is given back when the next one begins: a connection may live for
+/// days. It is written out, because the task of an `async` block would be larger by as much as two cache lines.
+pub enum Connection {
+    /// It is not clear yet what it speaks.
+    Opens(Opening),
+    /// It is served.
+    Speaks(Served),
+}
+
+/// Boxed, for what opening takes. Nothing if the client said nothing that can be served.
+type Opening = Pin<Box<dyn Future<Output = Option<Served>> + Send>>;
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let served = match &mut *self {
+                Self::Opens(opening) => ready!(opening.as_mut().poll(cx)),
+                Self::Speaks(served) => match ready!(served.as_mut().poll(cx)) {
+                    Ok(Next::Goes(on)) => Some(on),
+                    Ok(Next::Over) => None,
+                    Err(error) => {
+                        // Clients that leave early, time-outs and malformed heads: ordinary, and none of our doing.
+                        tracing::debug!(%error, "connection ended");
+                        None
+                    }
+                },
+            };
+            let Some(served) = served else {
+                return Poll::Ready(());
+            };
+            *self = Self::Speaks(served);
+        }
     }
 }
 
