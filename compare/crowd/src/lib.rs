@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use members::{Crowd, PATIENCE};
+pub use members::{Arrival, Crowd, PATIENCE};
 pub use publisher::{Publisher, command};
 pub use reader::{Reader, Role};
 

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use mio::{Events, Poll, Token};
@@ -22,8 +22,21 @@ pub struct Crowd {
     events: Events,
     members: Vec<Member>,
     buffer: Vec<u8>,
+    /// When it last had looked at all sockets, and began to work on what was there.
+    looked_at: Instant,
     /// The bytes that came in, without TLS.
     pub bytes: u64,
+}
+
+/// Messages that one subscriber received at once.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Their numbers.
+    pub numbers: Range<u64>,
+    /// When they were read.
+    pub at: Instant,
+    /// For so long at most they had been there: the crowd was at work on other subscribers then.
+    pub late_max: Duration,
 }
 
 #[derive(Debug)]
@@ -44,9 +57,11 @@ impl Crowd {
         let way = way.into();
         let mut crowd = Self {
             poll: Poll::new()?,
-            events: Events::with_capacity(1024),
+            // Room for all of them: what a look leaves out would be late, and nobody would know.
+            events: Events::with_capacity(count.max(1)),
             members: Vec::with_capacity(count),
             buffer: vec![0; 256 * 1024],
+            looked_at: Instant::now(),
             bytes: 0,
         };
         for index in 0..count {
@@ -98,18 +113,32 @@ impl Crowd {
     }
 
     /// Takes in what is there, or waits for it as long as `timeout`; pings are answered and polls repeated.
-    /// `arrived` is told the numbers of the messages that one subscriber received at once.
-    pub fn serve(&mut self, timeout: Duration, mut arrived: impl FnMut(Range<u64>)) -> Result<()> {
-        self.poll.poll(&mut self.events, Some(timeout))?;
+    /// `arrived` is told what one subscriber received at once.
+    pub fn serve(&mut self, timeout: Duration, mut arrived: impl FnMut(Arrival)) -> Result<()> {
+        let worked = self.look(timeout)?;
         for event in &self.events {
             let member = &mut self.members[event.token().0];
             let before = member.reader.messages;
             self.bytes += member.receive(&mut self.buffer)?;
             if member.reader.messages > before {
-                arrived(before..member.reader.messages);
+                let at = Instant::now();
+                arrived(Arrival {
+                    numbers: before..member.reader.messages,
+                    at,
+                    // It may have come right after the look before this one.
+                    late_max: worked + at.duration_since(self.looked_at),
+                });
             }
         }
         Ok(())
+    }
+
+    /// Waits until something is there, as long as `timeout`, and returns how long ago it had looked before.
+    fn look(&mut self, timeout: Duration) -> Result<Duration> {
+        let worked = self.looked_at.elapsed();
+        self.poll.poll(&mut self.events, Some(timeout))?;
+        self.looked_at = Instant::now();
+        Ok(worked)
     }
 
     /// Waits until everybody received `messages` in all. More than that is an error.
@@ -125,7 +154,7 @@ impl Crowd {
         let waits = |member: &&Member| !is_done(&member.reader);
         let mut waiting = self.members.iter().filter(waits).count();
         while waiting > 0 {
-            self.poll.poll(&mut self.events, Some(PATIENCE))?;
+            self.look(PATIENCE)?;
             if self.events.is_empty() {
                 let seconds = PATIENCE.as_secs();
                 let all = self.members.len();

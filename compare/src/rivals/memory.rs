@@ -24,6 +24,7 @@ pub fn measure(process: &Process, rival: Rival, kind: Kind, count: usize) -> Res
     let each = after.saturating_sub(before) as f64 / count as f64;
     Ok(Turn {
         values: vec![each / 1024.0],
+        late_shares: Vec::new(),
         shares: None,
         kept_up: true,
     })

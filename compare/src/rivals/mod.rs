@@ -11,6 +11,7 @@ mod rig;
 mod rival;
 mod rounds;
 mod run;
+mod schedule;
 mod serve;
 mod stop;
 mod targets;

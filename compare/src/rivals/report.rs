@@ -75,13 +75,15 @@ fn head(results: &RivalsResults) -> String {
     );
     let _ = writeln!(
         text,
-        "{} subscribers of one channel, payloads of {} bytes; {} rounds of {} s of CPU time and {} s of latency; memory with \
+        "{} subscribers of one channel, payloads of {} bytes; {} rounds of {} s of CPU time and {} s of latency, after {} s that \
+         do not count; memory with \
          {} connections, rounds: {}. Medians (smallest–largest); ratios are taken round by round.\n",
         method.subscribers,
         method.payload_bytes,
         method.rounds,
         method.turn_s,
         method.latency_turn_s,
+        method.latency_warm_up_s,
         method.connections,
         method.memory_rounds
     );
@@ -101,6 +103,7 @@ fn figures(rows: &[Row], style: TableStyle) -> Table {
         "to Nchan",
         "to Everyway",
         "load's core, at most",
+        "load late",
         "waited",
     ];
     let mut table = table(style, &header);
@@ -127,6 +130,9 @@ fn figures(rows: &[Row], style: TableStyle) -> Table {
             row.to_everyway.as_ref().map_or_else(none, ratio),
             row.load_cpu_share
                 .map(|share| percent(share.max))
+                .unwrap_or_default(),
+            row.load_late_share
+                .map(|share| percent(share.median))
                 .unwrap_or_default(),
             row.waited_share
                 .map(|share| percent(share.median))

@@ -9,7 +9,7 @@ use super::targets::Verdict;
 use crate::results::{Figure, Machine, Skipped, Warning};
 
 /// The version of this format.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,7 +53,9 @@ pub struct Method {
     pub memory_rounds: usize,
     /// Seconds of a turn of CPU time, at least.
     pub turn_s: f64,
-    /// Seconds of a turn of latency.
+    /// Seconds at the beginning of a turn of latency that do not count.
+    pub latency_warm_up_s: f64,
+    /// Seconds of a turn of latency that count.
     pub latency_turn_s: f64,
     /// Messages published in a second when latency is measured.
     pub rate_per_s: f64,
@@ -127,6 +129,8 @@ pub struct Row {
     pub to_everyway: Option<Figure>,
     /// How much of its core the load used, from 0 to 1.
     pub load_cpu_share: Option<Figure>,
+    /// How much of a latency the load may have added by being late, from 0 to 1.
+    pub load_late_share: Option<Figure>,
     /// How much of the time the load or the server, whichever had to more, waited for a core that others had.
     pub waited_share: Option<Figure>,
     /// The value of each round.

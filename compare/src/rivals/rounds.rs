@@ -8,6 +8,8 @@ use crate::results::{Figure, Warning};
 
 /// From this share of its core on, in any round, the load may have been what limited a figure.
 const LOAD_SHARE_MAX: f64 = 0.9;
+/// From this share of a latency on, in most rounds, the load may have made it.
+const LATE_SHARE_MAX: f64 = 0.1;
 /// From this share of the time on, other programs may have made a latency.
 pub const WAITED_SHARE_MAX: f64 = 0.1;
 
@@ -19,6 +21,8 @@ pub const CORES_WERE_TAKEN: &str = "cores_were_taken";
 pub struct Turn {
     /// A value for each measure of the cell.
     pub values: Vec<f64>,
+    /// For each value that is a latency, how much of it the load may have added by being late, from 0 to 1.
+    pub late_shares: Vec<f64>,
     /// How the two sides fared, where that matters.
     pub shares: Option<Shares>,
     /// Whether all messages had come shortly after the last was due.
@@ -48,6 +52,14 @@ impl Series {
         self.turns.iter().map(|turn| turn.values[index]).collect()
     }
 
+    fn late_shares(&self, index: usize) -> Option<Figure> {
+        let shares = self
+            .turns
+            .iter()
+            .filter_map(|turn| turn.late_shares.get(index));
+        figure(shares.copied().collect())
+    }
+
     fn shares(&self, share: impl Fn(&Shares) -> f64) -> Option<Figure> {
         let shares = self.turns.iter().filter_map(|turn| turn.shares.as_ref());
         figure(shares.map(share).collect())
@@ -71,7 +83,7 @@ pub fn rows(measures: &[Measure], transport: Kind, all: &[Series]) -> Vec<Row> {
         for series in all {
             let rounds = series.values(index);
             let to = |other: Option<&Series>| {
-                let valid = other.filter(|other| !is_invalid(&warnings(measure, other)))?;
+                let valid = other.filter(|other| !is_invalid(&warnings(measure, index, other)))?;
                 figure(ratios(&rounds, &valid.values(index)))
             };
             let Some(value) = figure(rounds.clone()) else {
@@ -86,7 +98,8 @@ pub fn rows(measures: &[Measure], transport: Kind, all: &[Series]) -> Vec<Row> {
                 to_everyway: to(everyway),
                 load_cpu_share: series.shares(|shares| shares.load),
                 waited_share: series.shares(|shares| shares.waited),
-                warnings: warnings(measure, series),
+                load_late_share: series.late_shares(index),
+                warnings: warnings(measure, index, series),
                 rounds,
             });
         }
@@ -125,7 +138,8 @@ fn is_invalid(warnings: &[Warning]) -> bool {
     warnings.iter().any(|warning| warning.invalidates)
 }
 
-fn warnings(measure: Measure, series: &Series) -> Vec<Warning> {
+/// What casts doubt on the value of each turn that has this index.
+fn warnings(measure: Measure, index: usize, series: &Series) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let load = series.shares(|shares| shares.load);
     if let Some(load) = load.filter(|load| load.max >= LOAD_SHARE_MAX) {
@@ -134,6 +148,17 @@ fn warnings(measure: Measure, series: &Series) -> Vec<Warning> {
             code: "load_at_its_limit".to_owned(),
             message: format!(
                 "the load used {percent} of its core in a round, so it may have been the bottleneck"
+            ),
+            invalidates: true,
+        });
+    }
+    let late = series.late_shares(index);
+    if let Some(late) = late.filter(|late| late.median >= LATE_SHARE_MAX) {
+        let percent = percent(late.median);
+        warnings.push(Warning {
+            code: "load_was_late".to_owned(),
+            message: format!(
+                "up to {percent} of it may be the load's, which was at work on other subscribers"
             ),
             invalidates: true,
         });
@@ -169,6 +194,7 @@ mod tests {
         let shares = Some(Shares { load, waited });
         let turn = |&value: &f64| Turn {
             values: vec![value],
+            late_shares: Vec::new(),
             shares,
             kept_up: true,
         };
@@ -220,6 +246,29 @@ mod tests {
             let rows = rows(&[Measure::CpuBurst64], Kind::WebSocket, &all);
             assert_eq!(rows[0].is_valid(), is_valid, "{load}");
             assert_eq!(percent(load), said);
+        }
+    }
+
+    #[test]
+    fn a_load_that_was_late_makes_a_latency_invalid() {
+        for (late, is_valid) in [(0.0999, true), (0.1, false)] {
+            let mut all = [series(Rival::Everyway, &[3.0; 3], 0.2, 0.0)];
+            // p50 is not what the load made; p99 may be.
+            for turn in &mut all[0].turns {
+                turn.values.push(9.0);
+                turn.late_shares = vec![0.0, 0.0];
+            }
+            // One round may be disturbed; two of three decide.
+            all[0].turns[0].late_shares[1] = 0.5;
+            all[0].turns[1].late_shares[1] = late;
+            let rows = rows(
+                &[Measure::LatencyP50, Measure::LatencyP99],
+                Kind::Longpoll,
+                &all,
+            );
+            assert!(rows[0].is_valid());
+            assert_eq!(rows[1].is_valid(), is_valid, "{late}");
+            assert_eq!(rows[1].load_late_share.unwrap().median, late);
         }
     }
 

@@ -185,8 +185,9 @@ impl Run {
             }
         }
         if self.options.wants(Figures::Latency) && !self.stop.is_asked() {
+            let warm_up = Duration::from_secs_f64(method.latency_warm_up_s);
             let lasts = Duration::from_secs_f64(method.latency_turn_s);
-            let latency = |rig: &mut Rig| turns::latency(rig, method.rate_per_s, lasts);
+            let latency = |rig: &mut Rig| turns::latency(rig, method.rate_per_s, warm_up, lasts);
             let measures = [Measure::LatencyP50, Measure::LatencyP99];
             self.cell(kind, &measures, &mut rigs, latency, &mut failures)?;
         }

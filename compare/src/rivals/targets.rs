@@ -148,6 +148,7 @@ mod tests {
             rival,
             turns: vec![Turn {
                 values: vec![value],
+                late_shares: Vec::new(),
                 shares: Some(Shares { load, waited }),
                 kept_up: true,
             }],
@@ -188,6 +189,7 @@ mod tests {
                     .iter()
                     .map(|&value| Turn {
                         values: vec![value],
+                        late_shares: Vec::new(),
                         shares: None,
                         kept_up: true,
                     })
