@@ -58,6 +58,22 @@ impl Body {
         matches!(self, Self::Sse(stream) if stream.is_sent_away())
     }
 
+    /// True for an event stream.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Self::Sse(_))
+    }
+
+    /// Takes an event stream away, and leaves an empty body.
+    pub fn take_stream(&mut self) -> Option<Box<SseStream>> {
+        match std::mem::replace(self, Self::empty()) {
+            Self::Sse(stream) => Some(stream),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
     /// Notes that the client took nothing for too long.
     pub fn stalled(&mut self) {
         if let Self::Sse(stream) = self {

@@ -38,7 +38,7 @@ pub fn dispatch_with_key(
         drop(span);
         match handled {
             Handled::Now(response) => response,
-            Handled::Later(answer) => answer.await,
+            Handled::Later(answer) | Handled::Streams(answer) => answer.await,
             Handled::Waits(waiting, _) => later(waiting).await,
         }
     }))

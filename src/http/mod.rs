@@ -56,6 +56,8 @@ pub enum Handled {
     Now(Response<Body>),
     /// It takes a while.
     Later(Later),
+    /// An event stream is opened. HTTP may let go of the connection once its head is out.
+    Streams(Later),
     /// A long poll waits; with what is known for the next one like it, if HTTP may let go of it.
     Waits(Waiting, Option<Box<Again>>),
 }

@@ -106,7 +106,7 @@ pub fn sse(gateway: &Arc<Gateway>, peer: Peer, parts: &Parts) -> Handled {
         Err(problem) => return Handled::Now(refuse_stream(gateway, problem)),
     };
     let gateway = Arc::clone(gateway);
-    Handled::Later(Box::pin(async move {
+    Handled::Streams(Box::pin(async move {
         let Reading { channels, starts } = reading;
         match SseStream::open(&gateway, &client, attachment, channels, starts).await {
             Ok(stream) => event_stream(Body::Sse(Box::new(stream))),

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
-use super::apart;
 use super::connection::{Next, Served};
 use super::requests::{Handover, Requests};
+use super::{apart, event_stream};
 use crate::switch::Watch;
 use crate::wire::Phase;
 use crate::wire::preface::Peeked;
@@ -86,6 +86,9 @@ where
         if polled.is_ready() || *me.is_closing {
             return polled.map_ok(|()| Next::Over);
         }
+        if me.phase.is_streamed() {
+            me.phase.goes_apart();
+        }
         if me.phase.is_apart() {
             return Poll::Ready(Ok(part(me.connection.take().expect(ONCE))));
         }
@@ -118,6 +121,15 @@ where
         Handover::Again(again) => {
             let io = parts.io.into_inner();
             Next::Goes(apart::serve(parts.service, io, again, &parts.read_buf))
+        }
+        Handover::Stream(slot) if let Some(stream) = slot.take() => {
+            let io = parts.io.into_inner();
+            Next::Goes(event_stream::serve(
+                parts.service,
+                io,
+                stream,
+                &parts.read_buf,
+            ))
         }
         _ => {
             tracing::error!("a connection went apart without the request that it went for");

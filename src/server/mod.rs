@@ -3,6 +3,7 @@
 mod addresses;
 mod apart;
 mod connection;
+mod event_stream;
 mod http1;
 mod http2;
 mod reload;

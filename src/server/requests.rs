@@ -8,11 +8,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
 
+use super::event_stream::Slot;
 use super::stream::{is_given_up, note_body};
 use crate::gateway::Gateway;
 use crate::http::{
@@ -64,7 +65,8 @@ pub struct Finishing {
     finish: Finish,
     answering: AnswerGuard,
     closing: Switch,
-    version: http::Version,
+    version: Version,
+    slot: Option<Slot>,
 }
 
 impl Finishing {
@@ -75,18 +77,23 @@ impl Finishing {
             answering,
             closing,
             version,
+            slot,
         } = self;
         let mut response = finish.finish(&gateway, response);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             answering.upgraded();
-        } else if version < http::Version::HTTP_2
+        } else if version < Version::HTTP_2
             && (closing.is_thrown() || response.extensions().get::<SentAway>().is_some())
         {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.map(|body| Answer { body, answering })
+        response.map(|body| Answer {
+            slot: slot.filter(|_| body.is_stream()),
+            body,
+            answering,
+        })
     }
 }
 
@@ -115,6 +122,8 @@ pub enum Handover {
     Nothing,
     /// From HTTP: a request that it lets go of.
     Again(Box<Again>),
+    /// From HTTP: an event stream is there when it lets go of it.
+    Stream(Slot),
     /// To HTTP: the bytes that it reads first are one head and nothing else.
     Head(Box<WholeHead>),
     /// To HTTP: what it is to answer. The head that it reads first stands for it.
@@ -133,18 +142,28 @@ impl Service<Request<Incoming>> for Requests {
             request.extensions_mut().insert(free.clone());
         }
         let may_part = self.phase.is_flushed() && !self.closing.is_thrown();
+        let may_stream = !self.closing.is_thrown() && goes_on(&request);
         let (answering, version) = (self.phase.answering(), request.version());
         let (handled, finish) = self.handle(request);
-        let finishing = Finishing {
+        let mut finishing = Finishing {
             gateway: Arc::clone(&self.gateway),
             finish,
             answering,
             closing: self.closing.clone(),
             version,
+            slot: None,
         };
         match handled {
             Handled::Now(response) => Answering::Now(Some(Box::new(finishing.finish(response)))),
             Handled::Later(answer) => Answering::Later(answer, Some(finishing)),
+            Handled::Streams(answer) => {
+                if may_stream && !self.phase.is_multiplexed() {
+                    let slot = Slot::default();
+                    finishing.slot = Some(slot.clone());
+                    self.handover.set(Handover::Stream(slot));
+                }
+                Answering::Later(answer, Some(finishing))
+            }
             Handled::Waits(waiting, Some(again)) if may_part => {
                 drop(finishing);
                 let again = again.begun(Looked::Waits(waiting));
@@ -189,7 +208,7 @@ impl Requests {
             Handover::Head(head) => {
                 request.extensions_mut().insert(*head);
             }
-            Handover::Again(_) | Handover::Nothing => {}
+            Handover::Again(_) | Handover::Stream(_) | Handover::Nothing => {}
         }
         // The timer is for requests that are answered one after the other.
         let alarm = (!self.phase.is_multiplexed()).then_some(&self.alarm);
@@ -197,16 +216,30 @@ impl Requests {
     }
 }
 
+/// True if all of a request was read, its answer is in chunks if it has no length, and another request may follow it.
+fn goes_on(request: &Request<Incoming>) -> bool {
+    let may_follow = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    request.version() == Version::HTTP_11
+        && request.method() == Method::GET
+        && http_body::Body::is_end_stream(request.body())
+        && request.headers().get_all(CONNECTION).iter().all(may_follow)
+}
+
 /// A body that tells the connection when it is done.
 pub struct Answer {
     body: Body,
     answering: AnswerGuard,
+    /// Where an event stream goes when HTTP lets go of it, if it may.
+    slot: Option<Slot>,
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
         if self.answering.is_stalled() || is_given_up() {
             self.body.stalled();
+        }
+        if let Some(slot) = &self.slot {
+            slot.put(self.body.take_stream());
         }
     }
 }
@@ -220,6 +253,9 @@ impl http_body::Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if self.slot.is_some() && matches!(polled, Poll::Ready(Some(_))) {
+            self.answering.streams();
+        }
         note_body(matches!(polled, Poll::Ready(Some(_))));
         if matches!(polled, Poll::Ready(None)) && self.body.is_sent_away() {
             self.answering.leaves();

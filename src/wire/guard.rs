@@ -34,6 +34,7 @@ const ANSWERING: u8 = 2;
 const UPGRADED: u8 = 3;
 const MULTIPLEXED: u8 = 4;
 const APART: u8 = 5;
+const STREAMING: u8 = 6;
 
 impl Phase {
     /// A request's head is complete. Dropping the guard says that it is answered.
@@ -76,6 +77,22 @@ impl Phase {
     /// True if all answers but that to the newest request are out. Ask before that is being answered.
     pub fn is_flushed(&self) -> bool {
         !self.unflushed.load(Ordering::Relaxed)
+    }
+
+    /// Something of a body without an end is on its way out. Its head is before it.
+    pub fn streams(&self) {
+        self.unflushed.store(true, Ordering::Relaxed);
+        self.step.store(STREAMING, Ordering::Release);
+    }
+
+    /// True if all that there was of a body without an end is out: HTTP holds nothing back.
+    pub fn is_streamed(&self) -> bool {
+        self.is(STREAMING) && self.is_flushed()
+    }
+
+    /// True if the connection breaks because its peer takes nothing.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
     }
 
     /// A request is answered beside HTTP, from now on.
@@ -121,18 +138,25 @@ impl AnswerGuard {
 
     /// True if the connection breaks because its peer takes nothing.
     pub fn is_stalled(&self) -> bool {
-        self.0.stalled.load(Ordering::Acquire)
+        self.0.is_stalled()
+    }
+
+    /// See [`Phase::streams`].
+    pub fn streams(&self) {
+        self.0.streams();
     }
 }
 
 impl Drop for AnswerGuard {
     fn drop(&mut self) {
         self.0.answered.fetch_add(1, Ordering::Relaxed);
-        // An upgrade is for good. Nothing to do if the exchange fails.
-        let _ =
-            self.0
-                .step
-                .compare_exchange(ANSWERING, WAITING, Ordering::AcqRel, Ordering::Acquire);
+        // An upgrade is for good, and what is apart comes back by itself. Nothing to do if the exchange fails.
+        for step in [ANSWERING, STREAMING] {
+            let _ =
+                self.0
+                    .step
+                    .compare_exchange(step, WAITING, Ordering::AcqRel, Ordering::Acquire);
+        }
     }
 }
 
@@ -306,7 +330,7 @@ impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for GuardedIo<S, P> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
-        if outcome.is_ready() && self.phase.expects_head() {
+        if outcome.is_ready() && (self.phase.expects_head() || self.phase.is(STREAMING)) {
             self.phase.unflushed.store(false, Ordering::Relaxed);
         }
         if self.phase.is(WAITING) && self.awaited == Awaited::Nothing {

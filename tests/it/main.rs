@@ -34,6 +34,7 @@ mod purge;
 mod refusals;
 mod rooms;
 mod snapshot;
+mod streams;
 mod support;
 mod tls;
 mod tokens;

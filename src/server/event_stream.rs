@@ -1,0 +1,309 @@
+//! A connection on which an event stream goes out. Its head is out, and HTTP has let go of the connection: what is left to
+//! do are chunks (RFC 9112, section 7.1), which take no room for a parser and its buffers. After the last one HTTP goes on.
+
+use std::io::{self, IoSlice, Write as _};
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
+
+use super::connection::{Next, Served};
+use super::http1;
+use super::requests::Requests;
+use crate::transport::sse::SseStream;
+use crate::wire::preface::Peeked;
+
+/// What a client may say while its stream goes out, and is answered after its end. It is not read on before that.
+const BEHIND_BYTES_MAX: usize = 4096;
+/// After so many chunks at one turn a connection gives way to others.
+const CHUNKS_IN_A_TURN: u32 = 16;
+
+/// Where a stream is put when HTTP lets go of it, for whoever goes on with it.
+#[derive(Debug, Clone, Default)]
+pub struct Slot(Arc<Mutex<Option<Box<SseStream>>>>);
+
+impl Slot {
+    /// Puts it there, if there is one.
+    pub fn put(&self, stream: Option<Box<SseStream>>) {
+        *self.0.lock() = stream;
+    }
+
+    /// Takes it.
+    pub fn take(&self) -> Option<Box<SseStream>> {
+        self.0.lock().take()
+    }
+}
+
+/// Serves the rest of a stream, and then what came behind its request.
+pub fn serve<S>(requests: Requests, io: Peeked<S>, stream: Box<SseStream>, behind: &[u8]) -> Served
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    Box::pin(EventStream(Some(Held {
+        requests,
+        io,
+        stream,
+        behind: behind.to_vec(),
+        step: Step::Waits,
+    })))
+}
+
+/// A connection with a stream, until that ends.
+struct EventStream<S>(Option<Held<S>>);
+
+/// What there is of it.
+struct Held<S> {
+    requests: Requests,
+    io: Peeked<S>,
+    stream: Box<SseStream>,
+    /// What the client said meanwhile.
+    behind: Vec<u8>,
+    step: Step,
+}
+
+/// What it does.
+enum Step {
+    /// It waits for the next chunk; all those before are out.
+    Waits,
+    /// A chunk goes out.
+    Writes(Chunk),
+    /// It was written, and may not be out.
+    Flushes,
+    /// The last chunk was written.
+    Ends,
+}
+
+/// How it ends here.
+enum Way {
+    /// The client left, or should.
+    Over,
+    /// The stream has ended.
+    Back,
+}
+
+impl<S> Future for EventStream<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Output = hyper::Result<Next>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let held = self.0.as_mut().expect(ONCE);
+        let way = ready!(held.poll(cx));
+        let held = self.0.take().expect(ONCE);
+        Poll::Ready(Ok(match way {
+            Ok(Way::Back) => Next::Goes(held.give_back()),
+            Ok(Way::Over) => Next::Over,
+            Err(error) => {
+                // As with HTTP: clients that vanish, or take nothing.
+                tracing::debug!(%error, "connection ended with its event stream");
+                held.breaks();
+                Next::Over
+            }
+        }))
+    }
+}
+
+/// Why it is there when it is polled.
+const ONCE: &str = "nobody polls a future after its end";
+
+impl<S> Held<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Pending may also stand for a turn that was long enough.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Way>> {
+        if let Poll::Ready(false) = self.poll_client(cx)? {
+            return Poll::Ready(Ok(Way::Over));
+        }
+        let mut chunks = 0;
+        loop {
+            match &mut self.step {
+                Step::Waits | Step::Flushes if chunks == CHUNKS_IN_A_TURN => {
+                    ready!(pin!(yield_now()).poll(cx));
+                    return Poll::Pending;
+                }
+                Step::Waits | Step::Flushes => match self.stream.poll_chunk(cx) {
+                    Poll::Ready(Some(data)) if data.is_empty() => {}
+                    Poll::Ready(Some(data)) => self.step = Step::Writes(Chunk::of(data)),
+                    Poll::Ready(None) => self.step = Step::Writes(Chunk::last()),
+                    Poll::Pending if matches!(self.step, Step::Waits) => return Poll::Pending,
+                    Poll::Pending => {
+                        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+                        self.step = Step::Waits;
+                        return Poll::Pending;
+                    }
+                },
+                Step::Writes(chunk) => {
+                    ready!(chunk.poll_write(&mut self.io, cx))?;
+                    chunks += 1;
+                    self.step = if chunk.is_last() {
+                        Step::Ends
+                    } else {
+                        Step::Flushes
+                    };
+                }
+                Step::Ends => {
+                    ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+                    if !self.is_last_answer() {
+                        return Poll::Ready(Ok(Way::Back));
+                    }
+                    ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+                    return Poll::Ready(Ok(Way::Over));
+                }
+            }
+        }
+    }
+
+    /// Looks whether the client is still there: ready with false once it left, and with true if it said something.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if !self.behind.is_empty() {
+            return Poll::Pending;
+        }
+        let mut room = [const { MaybeUninit::uninit() }; BEHIND_BYTES_MAX];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+        self.behind = buffer.filled().to_vec();
+        Poll::Ready(Ok(!self.behind.is_empty()))
+    }
+
+    /// True if no further request is taken: the gateway goes down, or a balancer is to choose anew.
+    fn is_last_answer(&self) -> bool {
+        self.stream.is_sent_away() || self.requests.closing.is_thrown()
+    }
+
+    /// Notes why, if it was the client who took nothing.
+    fn breaks(mut self) {
+        if self.requests.phase.is_stalled() {
+            self.stream.stalled();
+        }
+    }
+
+    /// Lets HTTP go on.
+    fn give_back(self) -> Served {
+        let Self {
+            requests,
+            io,
+            stream,
+            behind,
+            ..
+        } = self;
+        // It is no longer attached when the next request comes.
+        drop(stream);
+        let (io, unread) = io.into_parts();
+        requests.phase.comes_back();
+        http1::serve(requests, Peeked::new(io, [behind, unread].concat()))
+    }
+}
+
+/// A chunk that goes out: the size of its data in hexadecimal digits, the data, and the ends of two lines. Without data it
+/// is the last one, with no trailers behind it.
+struct Chunk {
+    data: Bytes,
+    /// How much of all that was written.
+    written: usize,
+}
+
+/// So long may the line with the size be.
+const SIZE_LINE_BYTES_MAX: usize = usize::BITS as usize / 4 + LINE_END.len();
+const LINE_END: &[u8] = b"\r\n";
+
+impl Chunk {
+    fn of(data: Bytes) -> Self {
+        Self { data, written: 0 }
+    }
+
+    fn last() -> Self {
+        Self::of(Bytes::new())
+    }
+
+    fn is_last(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// Writes the rest of it.
+    fn poll_write<S>(&mut self, io: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        let mut room = [0; SIZE_LINE_BYTES_MAX];
+        let mut left = &mut room[..];
+        write!(left, "{:X}\r\n", self.data.len())?;
+        let line_bytes = SIZE_LINE_BYTES_MAX - left.len();
+        let bytes = line_bytes + self.data.len() + LINE_END.len();
+        while self.written < bytes {
+            let mut slices = [&room[..line_bytes], &self.data, LINE_END].map(IoSlice::new);
+            let mut rest = &mut slices[..];
+            IoSlice::advance_slices(&mut rest, self.written);
+            match ready!(Pin::new(&mut *io).poll_write_vectored(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer that takes so many bytes at a time.
+    struct Narrow(Vec<u8>, usize);
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let taken = bytes.len().min(self.1);
+            self.0.extend_from_slice(&bytes[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+            let taken = all.len().min(self.1);
+            self.0.extend_from_slice(&all[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chunk_goes_out_whole_however_little_is_taken_at_a_time() {
+        for at_a_time in 1..=32 {
+            let mut narrow = Narrow(Vec::new(), at_a_time);
+            for mut chunk in [Chunk::of(Bytes::from_static(&[b'x'; 27])), Chunk::last()] {
+                std::future::poll_fn(|cx| chunk.poll_write(&mut narrow, cx))
+                    .await
+                    .unwrap();
+            }
+            let out = String::from_utf8(narrow.0).unwrap();
+            assert_eq!(out, format!("1B\r\n{}\r\n0\r\n\r\n", "x".repeat(27)));
+        }
+    }
+
+    #[test]
+    fn the_largest_size_has_room() {
+        let line = format!("{:X}\r\n", usize::MAX);
+        assert_eq!(line.len(), SIZE_LINE_BYTES_MAX);
+    }
+}
