@@ -2,6 +2,7 @@
 
 mod addresses;
 mod apart;
+mod chunk;
 mod connection;
 mod event_stream;
 mod http1;
