@@ -2,7 +2,8 @@
 
 use super::super::results::{Contender, Method, SCHEMA_VERSION};
 use super::super::rival::Rival;
-use super::super::rounds::{Series, Shares, Turn, rows};
+use super::super::rounds::rows;
+use super::super::series::{Series, Shares, Turn};
 use super::super::targets::verdicts;
 use super::*;
 use crate::results::{Machine, Skipped};
@@ -19,6 +20,7 @@ fn results() -> RivalsResults {
                 kept_up: true,
             })
             .to_vec(),
+        has_failed: false,
     };
     let all = [
         series(Rival::Everyway, [3.0, 9.0, 3.3], 0.4),

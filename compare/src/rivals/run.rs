@@ -1,5 +1,6 @@
 //! One run: everybody in turns, cell after cell, and what was done so far on disk.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,9 +15,10 @@ use super::options::{Figures, Options};
 use super::results::{Contender, Measure, RivalsResults, SCHEMA_VERSION};
 use super::rig::Rig;
 use super::rival::Rival;
-use super::rounds::{self, Series, Turn};
+use super::say::say;
+use super::series::{Series, Turn, keep, note_failure, note_turn};
 use super::stop::Stop;
-use super::{FILES_MAX, memory, report, targets, turns};
+use super::{FILES_MAX, memory, report, rounds, targets, turns};
 use crate::machine;
 use crate::output::Output;
 use crate::results::{Machine, Skipped};
@@ -105,7 +107,7 @@ impl Run {
         for rival in self.options.rivals() {
             match self.shelf.find(rival) {
                 Ok(installed) => {
-                    eprintln!("{} {}", rival.name(), installed.version);
+                    say(format_args!("{} {}", rival.name(), installed.version));
                     self.results.contenders.push(Contender {
                         rival,
                         version: installed.version.clone(),
@@ -119,7 +121,7 @@ impl Run {
     }
 
     fn skip(&mut self, what: String, error: &anyhow::Error) {
-        eprintln!("skipped: {what}: {error:#}");
+        say(format_args!("skipped: {what}: {error:#}"));
         self.results.skipped.push(Skipped {
             what,
             why: format!("{error:#}"),
@@ -129,7 +131,7 @@ impl Run {
     /// Measures everything that was asked for, and returns whether it was all done. If Everyway itself fails somewhere, that
     /// is the error, in the end.
     pub fn measure(mut self) -> Result<bool> {
-        eprintln!("{}", self.place);
+        say(self.place);
         self.save()?;
         let mut failures = Vec::new();
         for kind in self.options.kinds() {
@@ -145,8 +147,12 @@ impl Run {
         }
         self.results.complete = !self.stop.is_asked();
         self.save()?;
-        println!("{}", report::text(&self.results));
-        println!("in {}: rivals.json, rivals.md", self.options.out.display());
+        let (table, folder) = (report::text(&self.results), self.options.out.display());
+        // Nobody may be there to read it: the files are.
+        let _ = writeln!(
+            std::io::stdout(),
+            "{table}\nin {folder}: rivals.json, rivals.md"
+        );
         let ours: Vec<String> = failures
             .into_iter()
             .filter(|failure| failure.rival == Rival::Everyway)
@@ -212,8 +218,8 @@ impl Run {
         rigs
     }
 
-    /// Rounds of turns; the first round warms up. Who fails is out of this transport. A round that is not over when it is
-    /// to stop does not count, for its ratios would be those of some.
+    /// Rounds of turns; the first round warms up. After each of them what was done is on disk. A round that is not over when
+    /// it is to stop does not count, for its ratios would be those of some.
     fn cell(
         &mut self,
         kind: Kind,
@@ -223,69 +229,121 @@ impl Run {
         failures: &mut Vec<Failure>,
     ) -> Result<()> {
         let name = measures.last().map_or("", |measure| measure.name());
+        let rows_before = self.results.rows.len();
         let mut all: Vec<Series> = Vec::new();
-        'rounds: for round in 0..=self.results.method.rounds {
-            eprintln!("{}, {name}: round {round}", kind.name());
-            let mut at = 0;
-            while at < rigs.len() {
-                if self.stop.is_asked() {
-                    rounds::keep(&mut all, round.saturating_sub(1));
-                    break 'rounds;
+        for round in 0..=self.results.method.rounds {
+            if rigs.is_empty() {
+                break;
+            }
+            say(format_args!("{}, {name}: round {round}", kind.name()));
+            let note = |rival, turn| {
+                if round > 0 {
+                    note_turn(&mut all, rival, turn);
                 }
-                let rival = rigs[at].0;
-                let done =
-                    turn(&mut rigs[at].1).with_context(|| last_words(rival, &rigs[at].1.process));
-                match done {
-                    Ok(turn) if round > 0 => note_turn(&mut all, rival, turn),
-                    Ok(_) => {}
+            };
+            let failures_before = failures.len();
+            let is_over = self.round(rigs, &turn, note, failures);
+            for failure in &failures[failures_before..] {
+                note_failure(&mut all, failure.rival);
+            }
+            if !is_over {
+                keep(&mut all, round.saturating_sub(1));
+            }
+            self.results.rows.truncate(rows_before);
+            self.results.rows.extend(rounds::rows(measures, kind, &all));
+            self.save()?;
+            if !is_over {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A turn of everybody. Who fails is out of this transport. Returns whether the round is over: false if it is to stop.
+    fn round(
+        &self,
+        rigs: &mut Vec<(Rival, Rig)>,
+        turn: impl Fn(&mut Rig) -> Result<Turn>,
+        mut note: impl FnMut(Rival, Turn),
+        failures: &mut Vec<Failure>,
+    ) -> bool {
+        let mut at = 0;
+        while at < rigs.len() {
+            if self.stop.is_asked() {
+                return false;
+            }
+            let (rival, rig) = &mut rigs[at];
+            let rival = *rival;
+            match turn(rig).with_context(|| last_words(rival, &rig.process)) {
+                Ok(turn) => note(rival, turn),
+                Err(error) => {
+                    rigs.remove(at);
+                    failures.push(Failure { rival, error });
+                    continue;
+                }
+            }
+            at += 1;
+            let mut index = 0;
+            while index < rigs.len() {
+                let (rival, rig) = &mut rigs[index];
+                let rival = *rival;
+                match rig.idle().with_context(|| last_words(rival, &rig.process)) {
+                    Ok(()) => index += 1,
                     Err(error) => {
-                        fail(rigs, &mut all, failures, rival, error);
-                        continue;
+                        rigs.remove(index);
+                        failures.push(Failure { rival, error });
+                        at -= usize::from(index < at);
                     }
-                }
-                at += 1;
-                let idle = rigs.iter_mut().map(|(rival, rig)| (*rival, rig.idle()));
-                let broken: Vec<_> = idle
-                    .filter_map(|(rival, idle)| Some((rival, idle.err()?)))
-                    .collect();
-                for (rival, error) in broken {
-                    let before = rigs.iter().take(at).any(|(other, _)| *other == rival);
-                    fail(rigs, &mut all, failures, rival, error);
-                    at -= usize::from(before);
                 }
             }
         }
-        self.results.rows.extend(rounds::rows(measures, kind, &all));
-        self.save()
+        true
     }
 
     /// Memory over one transport: a new server each time.
     fn memory(&mut self, kind: Kind) -> Result<Vec<Failure>> {
+        let rows_before = self.results.rows.len();
         let mut all: Vec<Series> = Vec::new();
         let mut failures: Vec<Failure> = Vec::new();
-        'rounds: for round in 1..=self.results.method.memory_rounds {
-            eprintln!("{}, {}: round {round}", kind.name(), Measure::Memory.name());
-            for installed in self.reached_by(kind) {
-                if self.stop.is_asked() {
-                    rounds::keep(&mut all, round - 1);
-                    break 'rounds;
-                }
-                let rival = installed.rival;
-                if failures.iter().any(|failure| failure.rival == rival) {
-                    continue;
-                }
-                match self.memory_turn(installed, kind) {
-                    Ok(turn) => note_turn(&mut all, rival, turn),
-                    Err(error) => failures.push(Failure { rival, error }),
-                }
+        for round in 1..=self.results.method.memory_rounds {
+            let name = Measure::Memory.name();
+            say(format_args!("{}, {name}: round {round}", kind.name()));
+            let is_over = self.memory_round(kind, &mut all, &mut failures);
+            if !is_over {
+                keep(&mut all, round - 1);
+            }
+            self.results.rows.truncate(rows_before);
+            let rows = rounds::rows(&[Measure::Memory], kind, &all);
+            self.results.rows.extend(rows);
+            self.save()?;
+            if !is_over {
+                break;
             }
         }
-        all.retain(|series| failures.iter().all(|failure| failure.rival != series.rival));
-        let rows = rounds::rows(&[Measure::Memory], kind, &all);
-        self.results.rows.extend(rows);
         self.note(kind, &failures);
         self.save()?;
         Ok(failures)
+    }
+
+    /// A turn of everybody who has not failed. Returns whether the round is over: false if it is to stop.
+    fn memory_round(&self, kind: Kind, all: &mut Vec<Series>, failures: &mut Vec<Failure>) -> bool {
+        for installed in self.reached_by(kind) {
+            let rival = installed.rival;
+            if failures.iter().any(|failure| failure.rival == rival) {
+                continue;
+            }
+            if self.stop.is_asked() {
+                return false;
+            }
+            match self.memory_turn(installed, kind) {
+                Ok(turn) => note_turn(all, rival, turn),
+                Err(error) => {
+                    note_failure(all, rival);
+                    failures.push(Failure { rival, error });
+                }
+            }
+        }
+        true
     }
 
     fn memory_turn(&self, installed: &Installed, kind: Kind) -> Result<Turn> {
@@ -330,29 +388,6 @@ impl Run {
 struct Failure {
     rival: Rival,
     error: anyhow::Error,
-}
-
-/// Takes somebody out: a series with a hole has no rounds to compare.
-fn fail(
-    rigs: &mut Vec<(Rival, Rig)>,
-    all: &mut Vec<Series>,
-    failures: &mut Vec<Failure>,
-    rival: Rival,
-    error: anyhow::Error,
-) {
-    rigs.retain(|(other, _)| *other != rival);
-    all.retain(|series| series.rival != rival);
-    failures.push(Failure { rival, error });
-}
-
-fn note_turn(all: &mut Vec<Series>, rival: Rival, turn: Turn) {
-    match all.iter_mut().find(|series| series.rival == rival) {
-        Some(series) => series.turns.push(turn),
-        None => all.push(Series {
-            rival,
-            turns: vec![turn],
-        }),
-    }
 }
 
 fn last_words(rival: Rival, process: &Process) -> String {
