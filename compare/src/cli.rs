@@ -9,11 +9,11 @@ use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::cell::{Network, Rate};
+use crate::folder;
 use crate::interrupt::Interrupts;
 use crate::label::{self, Only};
 use crate::machine::{self, Placement};
 use crate::network::namespace::{self, Order};
-use crate::output::Output;
 use crate::place::{self, Place};
 use crate::plan::{Choice, Depth, Plan};
 use crate::report;
@@ -145,7 +145,7 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
         is_tls: place.is_tls,
         ca: place.ca,
         url: args.url.clone(),
-        output: Output::into(&args.out.clone().unwrap_or_else(default_folder))?,
+        output: folder::make(args.out.as_deref())?,
         certs: certs.path().to_owned(),
         machine,
         command: command(),
@@ -249,11 +249,6 @@ async fn interrupted() {
         namespace::remove_own();
         std::process::exit(EXIT_INTERRUPTED.into());
     });
-}
-
-fn default_folder() -> PathBuf {
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    PathBuf::from("target/compare").join(now.replace(':', "-"))
 }
 
 /// What was typed, as it is typed again.

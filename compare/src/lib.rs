@@ -40,6 +40,7 @@ pub mod text;
 pub mod verdict;
 
 pub mod cli;
+pub mod folder;
 pub mod interrupt;
 pub mod output;
 pub mod place;

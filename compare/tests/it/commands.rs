@@ -103,6 +103,29 @@ fn ctrl_c_sigterm_and_sighup_leave_a_report_of_what_was_done() {
 }
 
 #[test]
+fn runs_that_begin_in_one_second_have_a_folder_each() {
+    let place = tempfile::tempdir().expect("a folder");
+    let begin = |_| {
+        program()
+            .current_dir(place.path())
+            .spawn()
+            .expect("it starts")
+    };
+    let mut runs: Vec<Child> = (0..3).map(begin).collect();
+    let folders = || {
+        let all = std::fs::read_dir(place.path().join("target/compare")).ok()?;
+        let folders: Vec<_> = all.flatten().collect();
+        let is_written = |folder: &std::fs::DirEntry| folder.path().join("results.json").exists();
+        (folders.len() == 3 && folders.iter().all(is_written)).then_some(())
+    };
+    until("three folders with results", folders);
+    for run in &mut runs {
+        signal(run, Signal::INT);
+        until("the program to end", || run.try_wait().expect("a child"));
+    }
+}
+
+#[test]
 fn a_gateway_elsewhere_is_measured_where_it_is() {
     let certs = tempfile::tempdir().expect("a folder");
     let mut gateway = program();
