@@ -1,15 +1,20 @@
 //! The command line.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::SystemTime;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::cell::{Network, Rate};
+use crate::client::server::{Credentials, Token};
 use crate::folder;
+use crate::hello;
 use crate::interrupt::Interrupts;
 use crate::label::{self, Only};
 use crate::machine::{self, Placement};
@@ -71,12 +76,25 @@ struct MeasureArgs {
     /// The folder for report.html, report.md, results.json and results.csv [default: target/compare/TIME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// A gateway that runs already, such as http://127.0.0.1:8080. Only measure what is yours.
+    /// A gateway that runs already, such as http://127.0.0.1:8080 (ws:// and wss:// mean the same), with a path in front of
+    /// its own if there is one. Only measure what is yours.
     #[arg(long)]
     url: Option<String>,
     /// The authorities to trust for an https URL, in PEM [default: those of the system].
     #[arg(long, value_name = "FILE", requires = "url")]
     ca: Option<PathBuf>,
+    /// A token or an API key that may subscribe and publish to compare:*. Others on this machine can see it in the list of
+    /// processes: rather use --token-file, or the environment variable EVERYWAY_TOKEN.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        requires = "url",
+        conflicts_with = "token_file"
+    )]
+    token: Option<Typed>,
+    /// A file with the token. It is read again for each repeat, so that it may be replaced before it runs out.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    token_file: Option<PathBuf>,
     /// A first look, in 30 seconds.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -134,17 +152,26 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
     let placement = Placement::take()?;
     machine.placement = placement.to_string();
     let place = match &args.url {
-        Some(url) => Place::elsewhere(url, args.ca.as_deref())?,
+        Some(url) => Place::elsewhere(url, args.ca.as_deref(), credentials(args)?)?,
         None => Place::own(placement)?,
     };
     // Removed with the folder when the run ends.
     let certs = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Before there is a folder: without an answer there is nothing to keep.
+    let server = match &args.url {
+        Some(url) => Some(runtime.block_on(hello::ask_elsewhere(url, &place.target()?))?),
+        None => None,
+    };
     let session = Session {
         plan: plan(args, place.is_tls),
         origin: place.origin,
         is_tls: place.is_tls,
         ca: place.ca,
         url: args.url.clone(),
+        server,
         output: folder::make(args.out.as_deref())?,
         certs: certs.path().to_owned(),
         machine,
@@ -155,9 +182,6 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
             .as_millis() as u64,
         is_quiet: false,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let results = runtime.block_on(session.run(interrupted()))?;
     let folder = session.output.folder();
     report::write(&results, folder)?;
@@ -251,15 +275,69 @@ async fn interrupted() {
     });
 }
 
+/// A token as it was typed. What is wrong with it is said later: here it would be repeated.
+#[derive(Clone)]
+struct Typed(String);
+
+impl fmt::Debug for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Typed(…)")
+    }
+}
+
+impl FromStr for Typed {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The variable that may hold the token.
+const TOKEN_VARIABLE: &str = "EVERYWAY_TOKEN";
+
+/// What to show to a gateway elsewhere: what the options say, else the environment.
+fn credentials(args: &MeasureArgs) -> Result<Credentials> {
+    if let Some(Typed(text)) = &args.token {
+        return Ok(Credentials::Token(Token::parse(text)?));
+    }
+    if let Some(path) = &args.token_file {
+        return Ok(Credentials::File(path.clone()));
+    }
+    match std::env::var_os(TOKEN_VARIABLE) {
+        Some(text) if !text.is_empty() => {
+            let text = text.to_str().unwrap_or_default();
+            let token = Token::parse(text).context(TOKEN_VARIABLE)?;
+            Ok(Credentials::Token(token))
+        }
+        _ => Ok(Credentials::None),
+    }
+}
+
 /// What was typed, as it is typed again.
 fn command() -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = without_token(std::env::args().skip(1));
     let mut command = "cargo run --release -p compare".to_owned();
     if !arguments.is_empty() {
         command.push_str(" -- ");
         command.push_str(&arguments.join(" "));
     }
     command
+}
+
+/// The report is for others, and the token is not.
+fn without_token(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut is_token = false;
+    for argument in arguments {
+        kept.push(match argument.as_str() {
+            _ if is_token => "TOKEN".to_owned(),
+            joined if joined.starts_with("--token=") => "--token=TOKEN".to_owned(),
+            _ => argument.clone(),
+        });
+        is_token = argument == "--token" && !is_token;
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -276,5 +354,17 @@ mod tests {
             plan_of(&typed),
             plan_of(&["compare", "--rate", "10,1", "--only", "sse,h1"])
         );
+    }
+
+    #[test]
+    fn a_token_is_not_in_the_command_that_is_reported() {
+        for (typed, reported) in [
+            ("--token ew_1 --quick", "--token TOKEN --quick"),
+            ("--quick --token=ew_1", "--quick --token=TOKEN"),
+            ("--token-file t --url u", "--token-file t --url u"),
+        ] {
+            let arguments = typed.split(' ').map(str::to_owned);
+            assert_eq!(without_token(arguments).join(" "), reported);
+        }
     }
 }

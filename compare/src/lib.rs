@@ -41,6 +41,7 @@ pub mod verdict;
 
 pub mod cli;
 pub mod folder;
+pub mod hello;
 pub mod interrupt;
 pub mod output;
 pub mod place;

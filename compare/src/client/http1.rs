@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::server::Server;
 use super::{Answer, Io, refused};
 use crate::meter::{Direction, Meter};
 
@@ -24,7 +25,10 @@ const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// A connection between two answers.
 pub struct Connection {
     wire: Wire,
-    host: String,
+    /// What stands before each target.
+    path: String,
+    /// The fields that each request has.
+    fields: String,
 }
 
 /// The bytes in both directions.
@@ -64,16 +68,21 @@ enum Chunk {
 }
 
 impl Connection {
-    /// A connection over `io`, whose `Host` is `host`.
-    pub fn new(io: Box<dyn Io>, host: &str, meter: &Arc<Meter>) -> Self {
+    /// A connection over `io`.
+    pub fn new(io: Box<dyn Io>, server: &Server, meter: &Arc<Meter>) -> Self {
         let wire = Wire {
             io,
             received: BytesMut::new(),
             meter: Arc::clone(meter),
         };
+        let mut fields = format!("Host: {}\r\n", server.host);
+        if let Some(token) = &server.token {
+            fields.push_str(&format!("Authorization: {}\r\n", token.authorization()));
+        }
         Self {
             wire,
-            host: host.to_owned(),
+            path: server.path.clone(),
+            fields,
         }
     }
 
@@ -138,10 +147,8 @@ impl Connection {
     }
 
     async fn send(&mut self, target: &str, fields: &str) -> Result<()> {
-        let head = format!(
-            "GET {target} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n",
-            self.host
-        );
+        let (path, always) = (&self.path, &self.fields);
+        let head = format!("GET {path}{target} HTTP/1.1\r\n{always}{fields}\r\n");
         self.wire.meter.request();
         self.wire.meter.headers(Direction::Up, head.len());
         self.wire.write(head.as_bytes()).await
