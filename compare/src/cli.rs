@@ -15,10 +15,10 @@ use crate::cell::{Network, Rate};
 use crate::client::server::{Credentials, Token};
 use crate::folder;
 use crate::hello;
-use crate::interrupt::Interrupts;
+use crate::interrupt::interrupted;
 use crate::label::{self, Only};
 use crate::machine::{self, Placement};
-use crate::network::namespace::{self, Order};
+use crate::network::namespace::Order;
 use crate::place::{self, Place};
 use crate::plan::{Choice, Depth, Plan};
 use crate::report;
@@ -258,21 +258,6 @@ fn distinct<T: PartialEq + Clone>(named: &[T]) -> Vec<T> {
         }
     }
     once
-}
-
-/// The first Ctrl-C, SIGTERM or SIGHUP, from the first poll on. A second one ends the process at once, and leaves no
-/// network namespace behind.
-async fn interrupted() {
-    let Ok(mut interrupts) = Interrupts::listen() else {
-        // Without signals nobody can stop the run early, and it ends by itself.
-        return std::future::pending().await;
-    };
-    interrupts.next().await;
-    tokio::spawn(async move {
-        interrupts.next().await;
-        namespace::remove_own();
-        std::process::exit(EXIT_INTERRUPTED.into());
-    });
 }
 
 /// A token as it was typed. What is wrong with it is said later: here it would be repeated.

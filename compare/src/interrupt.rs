@@ -1,59 +1,60 @@
-//! The signals by which somebody asks a run to stop: Ctrl-C, SIGTERM, and SIGHUP, with which a terminal goes.
-
-use std::future::pending;
-use std::io::Result;
+//! What ends a run early: Ctrl-C, SIGTERM, and SIGHUP, which a terminal sends that is closed.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for all of them.
+use crate::cli::EXIT_INTERRUPTED;
+use crate::network::namespace;
+
+/// The signals that end a run.
 #[derive(Debug)]
-pub struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-    /// Absent if the run is to outlive its terminal.
-    hangup: Option<Signal>,
-}
+pub struct Signals(Vec<Signal>);
 
-impl Interrupts {
-    /// From now on none of them ends the process.
-    ///
-    /// # Errors
-    /// If the system lets nobody listen.
-    pub fn listen() -> Result<Self> {
-        let hangup = match is_hangup_ignored() {
-            true => None,
-            false => Some(signal(SignalKind::hangup())?),
-        };
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup,
-        })
-    }
-
-    /// Waits for the next one. Cancel safe.
-    pub async fn next(&mut self) {
-        let hung_up = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = hung_up => {}
+impl Signals {
+    /// Listens from now on. Those that cannot be listened to end the process as ever.
+    pub fn listen() -> Self {
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        // `nohup` has it ignored, so that a run outlives its terminal.
+        if !ignores_hangup(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) {
+            kinds.push(SignalKind::hangup());
         }
+        Self(
+            kinds
+                .into_iter()
+                .filter_map(|kind| signal(kind).ok())
+                .collect(),
+        )
+    }
+
+    /// The next of any kind; never, if there is none to wait for. Cancel safe.
+    pub async fn next(&mut self) {
+        std::future::poll_fn(|context| {
+            let mut is_there = false;
+            for signal in &mut self.0 {
+                is_there |= signal.poll_recv(context).is_ready();
+            }
+            if is_there {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        })
+        .await;
     }
 }
 
-/// Whether the process was started by `nohup`, or by what does the same.
-fn is_hangup_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignores_hangup(&status)
+/// The first of them, from the first poll on. A second one ends the process at once, and leaves no network namespace behind.
+/// Cancel safe.
+pub async fn interrupted() {
+    let mut signals = Signals::listen();
+    signals.next().await;
+    tokio::spawn(async move {
+        signals.next().await;
+        namespace::remove_own();
+        std::process::exit(EXIT_INTERRUPTED.into());
+    });
 }
 
-/// Reads the mask of ignored signals (proc_pid_status(5)). Its first bit is SIGHUP.
+/// Whether `/proc/self/status` says that SIGHUP, the first of the signals, is ignored.
 fn ignores_hangup(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
@@ -66,10 +67,10 @@ mod tests {
 
     #[test]
     fn a_hangup_that_is_ignored_stays_so() {
-        for (mask, is_ignored) in [("0000000000000001", true), ("0000000000001000", false)] {
-            let status = format!("SigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
-            assert_eq!(ignores_hangup(&status), is_ignored, "{mask}");
-        }
-        assert!(!ignores_hangup(""));
+        assert!(ignores_hangup(
+            "Name:\tcompare\nSigIgn:\t0000000000001001\n"
+        ));
+        assert!(!ignores_hangup("SigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangup("SigCgt:\t0000000000000001\n") && !ignores_hangup(""));
     }
 }

@@ -42,7 +42,7 @@ pub mod verdict;
 pub mod cli;
 pub mod folder;
 pub mod hello;
-pub mod interrupt;
+mod interrupt;
 pub mod output;
 pub mod place;
 pub mod report;

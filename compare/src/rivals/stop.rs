@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::say::say;
 use crate::cli::EXIT_INTERRUPTED;
-use crate::interrupt::Interrupts;
+use crate::interrupt::Signals;
 
 /// Whether somebody wants to stop.
 #[derive(Debug, Clone, Default)]
@@ -24,16 +24,16 @@ impl Stop {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
-        let mut interrupts = {
+        let mut signals = {
             let _entered = runtime.enter();
-            Interrupts::listen()?
+            Signals::listen()
         };
         std::thread::spawn(move || {
             runtime.block_on(async {
-                interrupts.next().await;
+                signals.next().await;
                 is_asked.store(true, Ordering::Relaxed);
                 say("stops after this turn; Ctrl-C again ends at once");
-                interrupts.next().await;
+                signals.next().await;
                 std::process::exit(EXIT_INTERRUPTED.into());
             });
         });

@@ -78,7 +78,7 @@ fn a_terminated_run_leaves_a_report_and_no_namespace() {
 }
 
 #[test]
-fn ctrl_c_sigterm_and_sighup_leave_a_report_of_what_was_done() {
+fn signals_to_end_leave_a_report_of_what_was_done() {
     for asked in [Signal::INT, Signal::TERM, Signal::HUP] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut child = program()
