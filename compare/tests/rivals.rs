@@ -206,6 +206,23 @@ fn a_signal_in_the_midst_of_a_turn_breaks_nothing() {
     });
 }
 
+/// With SIGHUP the terminal goes, and with it whoever would read.
+#[test]
+fn a_run_that_nobody_hears_any_more_leaves_its_files() {
+    let begun = Begun::in_round(3, &["cpu", "--transport", "sse"]);
+    let Begun {
+        mut child,
+        said,
+        out,
+    } = begun;
+    drop((said, child.stdout.take()));
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let json = std::fs::read_to_string(out.path().join("rivals.json")).unwrap();
+    let results: RivalsResults = serde_json::from_str(&json).unwrap();
+    assert!(matches!(rounds(&results)[..], [2..100]), "{results:?}");
+}
+
 #[test]
 fn a_run_that_is_killed_leaves_the_rounds_that_were_over() {
     let begun = Begun::in_round(3, &["cpu", "--transport", "sse"]);
