@@ -1,18 +1,14 @@
 //! The command line.
 
-use std::convert::Infallible;
-use std::fmt;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::cell::{Network, Rate};
-use crate::client::server::{Credentials, Token};
 use crate::folder;
 use crate::hello;
 use crate::interrupt::interrupted;
@@ -26,6 +22,7 @@ use crate::rivals;
 use crate::schema::Schema;
 use crate::serve::{self, ServeArgs};
 use crate::session::Session;
+use crate::token::{TokenArgs, without_token};
 use crate::wire::{self, Parts};
 
 /// Exit status of who was interrupted (128 and SIGINT).
@@ -83,18 +80,8 @@ struct MeasureArgs {
     /// The authorities to trust for an https URL, in PEM [default: those of the system].
     #[arg(long, value_name = "FILE", requires = "url")]
     ca: Option<PathBuf>,
-    /// A token or an API key that may subscribe and publish to compare:*. Others on this machine can see it in the list of
-    /// processes: rather use --token-file, or the environment variable EVERYWAY_TOKEN.
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        requires = "url",
-        conflicts_with = "token_file"
-    )]
-    token: Option<Typed>,
-    /// A file with the token. It is read again for each repeat, so that it may be replaced before it runs out.
-    #[arg(long, value_name = "FILE", requires = "url")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArgs,
     /// A first look, in 30 seconds.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -152,7 +139,7 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
     let placement = Placement::take()?;
     machine.placement = placement.to_string();
     let place = match &args.url {
-        Some(url) => Place::elsewhere(url, args.ca.as_deref(), credentials(args)?)?,
+        Some(url) => Place::elsewhere(url, args.ca.as_deref(), args.token.credentials()?)?,
         None => Place::own(placement)?,
     };
     // Removed with the folder when the run ends.
@@ -260,45 +247,6 @@ fn distinct<T: PartialEq + Clone>(named: &[T]) -> Vec<T> {
     once
 }
 
-/// A token as it was typed. What is wrong with it is said later: here it would be repeated.
-#[derive(Clone)]
-struct Typed(String);
-
-impl fmt::Debug for Typed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Typed(…)")
-    }
-}
-
-impl FromStr for Typed {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-/// The variable that may hold the token.
-const TOKEN_VARIABLE: &str = "EVERYWAY_TOKEN";
-
-/// What to show to a gateway elsewhere: what the options say, else the environment.
-fn credentials(args: &MeasureArgs) -> Result<Credentials> {
-    if let Some(Typed(text)) = &args.token {
-        return Ok(Credentials::Token(Token::parse(text)?));
-    }
-    if let Some(path) = &args.token_file {
-        return Ok(Credentials::File(path.clone()));
-    }
-    match std::env::var_os(TOKEN_VARIABLE) {
-        Some(text) if !text.is_empty() => {
-            let text = text.to_str().unwrap_or_default();
-            let token = Token::parse(text).context(TOKEN_VARIABLE)?;
-            Ok(Credentials::Token(token))
-        }
-        _ => Ok(Credentials::None),
-    }
-}
-
 /// What was typed, as it is typed again.
 fn command() -> String {
     let arguments = without_token(std::env::args().skip(1));
@@ -308,21 +256,6 @@ fn command() -> String {
         command.push_str(&arguments.join(" "));
     }
     command
-}
-
-/// The report is for others, and the token is not.
-fn without_token(arguments: impl Iterator<Item = String>) -> Vec<String> {
-    let mut kept = Vec::new();
-    let mut is_token = false;
-    for argument in arguments {
-        kept.push(match argument.as_str() {
-            _ if is_token => "TOKEN".to_owned(),
-            joined if joined.starts_with("--token=") => "--token=TOKEN".to_owned(),
-            _ => argument.clone(),
-        });
-        is_token = argument == "--token" && !is_token;
-    }
-    kept
 }
 
 #[cfg(test)]
@@ -339,17 +272,5 @@ mod tests {
             plan_of(&typed),
             plan_of(&["compare", "--rate", "10,1", "--only", "sse,h1"])
         );
-    }
-
-    #[test]
-    fn a_token_is_not_in_the_command_that_is_reported() {
-        for (typed, reported) in [
-            ("--token ew_1 --quick", "--token TOKEN --quick"),
-            ("--quick --token=ew_1", "--quick --token=TOKEN"),
-            ("--token-file t --url u", "--token-file t --url u"),
-        ] {
-            let arguments = typed.split(' ').map(str::to_owned);
-            assert_eq!(without_token(arguments).join(" "), reported);
-        }
     }
 }

@@ -48,3 +48,4 @@ pub mod place;
 pub mod report;
 pub mod schema;
 pub mod session;
+mod token;

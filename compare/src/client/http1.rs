@@ -340,7 +340,24 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
+    use super::super::server::Token;
     use super::*;
+
+    #[tokio::test]
+    async fn a_request_has_the_path_of_the_server_and_its_token() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let server = Server {
+            path: "/gateway".to_owned(),
+            token: Token::parse("abc").ok(),
+            ..Server::local(80)
+        };
+        let mut connection = Connection::new(Box::new(near), &server, &Arc::default());
+        connection.send("/v1/poll", "").await.expect("it is sent");
+        let mut head = vec![0; 1024];
+        let bytes = far.read(&mut head).await.expect("it is read");
+        let expected = "GET /gateway/v1/poll HTTP/1.1\r\nHost: localhost:80\r\nAuthorization: Bearer abc\r\n\r\n";
+        assert_eq!(String::from_utf8_lossy(&head[..bytes]), expected);
+    }
 
     /// All of a body that comes in pieces of so many bytes.
     fn read(mut body: Body, text: &[u8], step: usize) -> Vec<u8> {
