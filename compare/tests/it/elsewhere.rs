@@ -73,7 +73,7 @@ impl Drop for Gateway {
 fn measure(out: &Path, url: &str, arguments: &[&str], token: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_compare"))
         .args(["--quick", "--rate", "20", "--subscribers", "2"])
-        .args(["--interval", "0.2", "--url", url])
+        .args(["--url", url])
         .args(arguments)
         .arg("--out")
         .arg(out)
@@ -143,7 +143,12 @@ fn measures_with_key(gateway: &Gateway, url: &str, arguments: &[&str], token: &s
 #[test]
 fn a_key_is_shown_over_all_transports() {
     let gateway = Gateway::start(&[KEYS]);
-    let only = ["--only", "websocket,sse,longpoll,poll,h1"];
+    let only = [
+        "--interval",
+        "0.2",
+        "--only",
+        "websocket,sse,longpoll,poll,h1",
+    ];
     measures_with_key(&gateway, &gateway.plain(), &only, KEY, 4);
 }
 
@@ -153,7 +158,8 @@ fn a_key_of_a_file_is_shown_over_all_protocols_with_tls() {
     let (ca, file) = (gateway.file("certs/ca.pem"), gateway.file("key"));
     std::fs::write(&file, format!("{KEY}\n")).expect("a file");
     let only = "websocket,sse,longpoll,poll,h1+tls,h2+tls";
-    let arguments = ["--only", only, "--ca", &ca, "--token-file", &file];
+    let shown = ["--ca", &ca, "--token-file", &file];
+    let arguments = [&["--interval", "0.2", "--only", only], &shown[..]].concat();
     measures_with_key(&gateway, &gateway.tls(), &arguments, "", 8);
 }
 
