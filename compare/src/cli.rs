@@ -7,13 +7,14 @@ use std::time::SystemTime;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cell::{Network, Rate};
+use crate::folder;
+use crate::hello;
+use crate::interrupt::interrupted;
 use crate::label::{self, Only};
 use crate::machine::{self, Placement};
-use crate::network::namespace::{self, Order};
-use crate::output::Output;
+use crate::network::namespace::Order;
 use crate::place::{self, Place};
 use crate::plan::{Choice, Depth, Plan};
 use crate::report;
@@ -21,6 +22,7 @@ use crate::rivals;
 use crate::schema::Schema;
 use crate::serve::{self, ServeArgs};
 use crate::session::Session;
+use crate::token::{TokenArgs, without_token};
 use crate::wire::{self, Parts};
 
 /// Exit status of who was interrupted (128 and SIGINT).
@@ -71,12 +73,15 @@ struct MeasureArgs {
     /// The folder for report.html, report.md, results.json and results.csv [default: target/compare/TIME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// A gateway that runs already, such as http://127.0.0.1:8080. Only measure what is yours.
+    /// A gateway that runs already, such as http://127.0.0.1:8080 (ws:// and wss:// mean the same), with a path in front of
+    /// its own if there is one. Only measure what is yours.
     #[arg(long)]
     url: Option<String>,
     /// The authorities to trust for an https URL, in PEM [default: those of the system].
     #[arg(long, value_name = "FILE", requires = "url")]
     ca: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArgs,
     /// A first look, in 30 seconds.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -134,18 +139,27 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
     let placement = Placement::take()?;
     machine.placement = placement.to_string();
     let place = match &args.url {
-        Some(url) => Place::elsewhere(url, args.ca.as_deref())?,
+        Some(url) => Place::elsewhere(url, args.ca.as_deref(), args.token.credentials()?)?,
         None => Place::own(placement)?,
     };
     // Removed with the folder when the run ends.
     let certs = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Before there is a folder: without an answer there is nothing to keep.
+    let server = match &args.url {
+        Some(url) => Some(runtime.block_on(hello::ask_elsewhere(url, &place.target()?))?),
+        None => None,
+    };
     let session = Session {
         plan: plan(args, place.is_tls),
         origin: place.origin,
         is_tls: place.is_tls,
         ca: place.ca,
         url: args.url.clone(),
-        output: Output::into(&args.out.clone().unwrap_or_else(default_folder))?,
+        server,
+        output: folder::make(args.out.as_deref())?,
         certs: certs.path().to_owned(),
         machine,
         command: command(),
@@ -155,9 +169,6 @@ fn measure(args: &MeasureArgs) -> Result<ExitCode> {
             .as_millis() as u64,
         is_quiet: false,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let results = runtime.block_on(session.run(interrupted()))?;
     let folder = session.output.folder();
     report::write(&results, folder)?;
@@ -236,38 +247,9 @@ fn distinct<T: PartialEq + Clone>(named: &[T]) -> Vec<T> {
     once
 }
 
-/// The first Ctrl-C or SIGTERM, from the first poll on. A second one ends the process at once, and leaves no network
-/// namespace behind.
-async fn interrupted() {
-    let (Ok(mut interrupts), Ok(mut terminations)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        // Without them nobody can stop the run early, and it ends by itself.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupts.recv() => {}
-        _ = terminations.recv() => {}
-    }
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupts.recv() => {}
-            _ = terminations.recv() => {}
-        }
-        namespace::remove_own();
-        std::process::exit(EXIT_INTERRUPTED.into());
-    });
-}
-
-fn default_folder() -> PathBuf {
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    PathBuf::from("target/compare").join(now.replace(':', "-"))
-}
-
 /// What was typed, as it is typed again.
 fn command() -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = without_token(std::env::args().skip(1));
     let mut command = "cargo run --release -p compare".to_owned();
     if !arguments.is_empty() {
         command.push_str(" -- ");

@@ -40,8 +40,12 @@ pub mod text;
 pub mod verdict;
 
 pub mod cli;
+pub mod folder;
+pub mod hello;
+mod interrupt;
 pub mod output;
 pub mod place;
 pub mod report;
 pub mod schema;
 pub mod session;
+mod token;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::cell::{Cell, Network, Protocol, Rate, Transport};
 use crate::client::message::Message;
 use crate::client::publisher::Publisher;
+use crate::client::server::{Credentials, Server};
 use crate::client::tls::Tls;
 use crate::client::{Subscription, Target, Told, follow};
 use crate::clock::Clock;
@@ -53,12 +54,34 @@ pub enum Origin {
         placement: Placement,
     },
     /// Somewhere else.
-    Url {
-        /// Where.
-        address: SocketAddr,
-        /// What `Host` says.
-        host: String,
-    },
+    Url(Elsewhere),
+}
+
+/// A gateway that runs already.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    /// Where.
+    pub address: SocketAddr,
+    /// What `Host` says.
+    pub host: String,
+    /// What stands before the gateway's own paths.
+    pub path: String,
+    /// What is shown there. It is read again for each repeat, for a token runs out.
+    pub credentials: Credentials,
+}
+
+impl Elsewhere {
+    /// Whom requests are addressed to, with the token as it is now.
+    ///
+    /// # Errors
+    /// If the token cannot be read.
+    pub fn server(&self) -> Result<Server> {
+        Ok(Server {
+            host: self.host.clone(),
+            path: self.path.clone(),
+            token: self.credentials.read()?,
+        })
+    }
 }
 
 /// Clients that come and go before anything is measured.
@@ -108,7 +131,7 @@ impl Wire {
                 executable,
                 placement,
             } => Some(Process::start(executable, placement, parts.certs, &settings(cell)).await?),
-            Origin::Url { .. } => None,
+            Origin::Url(_) => None,
         };
         let direct = direct(parts, cell.protocol, process.as_ref())?;
         let (target, proxy) = match cell.network {
@@ -198,15 +221,15 @@ impl Wire {
 /// The gateway itself, without a network before it.
 fn direct(parts: &Parts<'_>, protocol: Protocol, process: Option<&Process>) -> Result<Target> {
     let is_tls = protocol != Protocol::Http1;
-    let (address, host) = match (parts.origin, process) {
-        (Origin::Url { address, host }, _) => (*address, host.clone()),
+    let (address, server) = match (parts.origin, process) {
+        (Origin::Url(elsewhere), _) => (elsewhere.address, elsewhere.server()?),
         (Origin::Own { .. }, Some(process)) => {
             let address = if is_tls {
                 process.ready.tls
             } else {
                 process.ready.plain
             };
-            (address, format!("localhost:{}", address.port()))
+            (address, Server::local(address.port()))
         }
         (Origin::Own { .. }, None) => bail!("a gateway of our own has a process"),
     };
@@ -221,7 +244,7 @@ fn direct(parts: &Parts<'_>, protocol: Protocol, process: Option<&Process>) -> R
     };
     Ok(Target {
         address,
-        host,
+        server,
         protocol,
         tls,
     })

@@ -1,8 +1,9 @@
 //! `compare rivals` from end to end, with Everyway alone and as little work as there can be.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
 
 use compare::rivals::results::{Measure, RivalsResults};
 use compare::schema::Schema;
@@ -120,41 +121,133 @@ fn who_cannot_be_had_is_skipped_aloud_and_the_others_are_measured() {
     assert!(said.contains("skipped: Node ws: install Node.js"), "{said}");
 }
 
+/// A run of Everyway alone that takes long, at the beginning of a round.
+struct Begun {
+    child: Child,
+    said: Lines<BufReader<ChildStderr>>,
+    out: tempfile::TempDir,
+}
+
+impl Begun {
+    fn in_round(round: usize, figures: &[&str]) -> Self {
+        let out = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_compare"))
+            .args(["rivals", "--quick", "--no-install", "--unpinned"])
+            .args(["--only", "everyway", "--rounds", "1000"])
+            .args(["--subscribers", "3", "--figures"])
+            .args(figures)
+            .arg("--out")
+            .arg(out.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        let begins = format!("round {round}");
+        assert!(said.any(|line| line.unwrap().ends_with(&begins)));
+        Self { child, said, out }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The exit code, the table, and what is on disk.
+    fn end(self) -> (Option<i32>, String, RivalsResults) {
+        let said: Vec<String> = self.said.map(Result::unwrap).collect();
+        let output = self.child.wait_with_output().unwrap();
+        let json = std::fs::read_to_string(self.out.path().join("rivals.json")).unwrap();
+        check_schema(&json);
+        let results: RivalsResults = serde_json::from_str(&json).unwrap();
+        assert!(!results.complete, "{said:?}");
+        let table = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), table, results)
+    }
+}
+
+fn rounds(results: &RivalsResults) -> Vec<usize> {
+    results.rows.iter().map(|row| row.rounds.len()).collect()
+}
+
 #[test]
 fn ctrl_c_leaves_a_table_of_what_was_done() {
-    let out = tempfile::tempdir().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_compare"))
-        .args(["rivals", "--quick", "--no-install", "--unpinned"])
-        .args([
-            "--only",
-            "everyway",
-            "--rounds",
-            "1000",
-            "--subscribers",
-            "3",
-        ])
-        .args(["--figures", "cpu", "--transport", "sse", "--out"])
-        .arg(out.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let said = BufReader::new(child.stderr.take().unwrap());
-    let mut lines = said.lines().map(Result::unwrap);
-    // The first round warms up, and the third is not over yet.
-    assert!(lines.any(|line| line.ends_with("round 3")));
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let rest: Vec<String> = lines.collect();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{rest:?}");
-    let json = std::fs::read_to_string(out.path().join("rivals.json")).unwrap();
-    check_schema(&json);
-    let results: RivalsResults = serde_json::from_str(&json).unwrap();
-    assert!(!results.complete);
-    let rounds: Vec<usize> = results.rows.iter().map(|row| row.rounds.len()).collect();
-    assert!(matches!(rounds[..], [2..10]), "{rounds:?}");
-    let table = String::from_utf8(output.stdout).unwrap();
+    let begun = Begun::in_round(3, &["cpu", "--transport", "sse"]);
+    begun.signal(Signal::INT);
+    let (code, table, results) = begun.end();
+    assert_eq!(code, Some(130));
+    // The first round warms up, and the third was not over yet.
+    assert!(matches!(rounds(&results)[..], [2..10]), "{results:?}");
     assert!(table.contains("not complete"), "{table}");
+}
+
+/// A turn of latency takes two seconds, and its load waits in the system for most of that.
+#[test]
+fn a_signal_in_the_midst_of_a_turn_breaks_nothing() {
+    let asked = [
+        (Signal::INT, 200),
+        (Signal::INT, 500),
+        (Signal::INT, 800),
+        (Signal::TERM, 400),
+        (Signal::HUP, 600),
+    ];
+    std::thread::scope(|scope| {
+        for (signal, after_ms) in asked {
+            scope.spawn(move || {
+                let begun = Begun::in_round(2, &["latency", "--transport", "websocket"]);
+                std::thread::sleep(Duration::from_millis(after_ms));
+                begun.signal(signal);
+                let (code, _, results) = begun.end();
+                assert_eq!(code, Some(130), "{signal:?}");
+                // The turn was finished, and with it the second round.
+                assert_eq!(results.skipped, [], "{signal:?} after {after_ms} ms");
+                assert_eq!(rounds(&results), [2, 2]);
+            });
+        }
+    });
+}
+
+/// With SIGHUP the terminal goes, and with it whoever would read.
+#[test]
+fn a_run_that_nobody_hears_any_more_leaves_its_files() {
+    let begun = Begun::in_round(3, &["cpu", "--transport", "sse"]);
+    let Begun {
+        mut child,
+        said,
+        out,
+    } = begun;
+    drop((said, child.stdout.take()));
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let json = std::fs::read_to_string(out.path().join("rivals.json")).unwrap();
+    let results: RivalsResults = serde_json::from_str(&json).unwrap();
+    assert!(matches!(rounds(&results)[..], [2..100]), "{results:?}");
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_the_rounds_that_were_over() {
+    let begun = Begun::in_round(3, &["cpu", "--transport", "sse"]);
+    begun.signal(Signal::KILL);
+    let (code, _, results) = begun.end();
+    assert_eq!(code, None);
+    assert!(matches!(rounds(&results)[..], [2..10]), "{results:?}");
+}
+
+#[test]
+fn who_fails_keeps_its_rounds_and_they_are_invalid() {
+    let begun = Begun::in_round(3, &["cpu", "--transport", "sse"]);
+    let pid = begun.child.id();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let server = children.split_whitespace().next().unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(server).unwrap(), Signal::KILL).unwrap();
+    let said: Vec<String> = begun.said.map(Result::unwrap).collect();
+    let output = begun.child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said:?}");
+    let json = std::fs::read_to_string(begun.out.path().join("rivals.json")).unwrap();
+    let results: RivalsResults = serde_json::from_str(&json).unwrap();
+    assert!(matches!(rounds(&results)[..], [2..10]), "{results:?}");
+    assert_eq!(results.rows[0].warnings[0].code, "failed");
+    assert!(!results.rows[0].is_valid());
+    assert_eq!(results.skipped[0].what, "Everyway over SSE");
 }
 
 #[test]

@@ -70,6 +70,26 @@ fn the_readme_shows_keys_with_their_defaults() {
     assert!(count > 5, "the table was found");
 }
 
+/// Whoever pastes block after block into one terminal has other jobs by then: `%1` is one of those, and `wait` waits for all.
+#[test]
+fn what_the_readme_starts_in_the_background_it_ends_by_its_name() {
+    let blocks = README.split("```").skip(1).step_by(2);
+    let mut count = 0;
+    for block in blocks.filter(|block| block.contains(" & ") || block.contains(" &\n")) {
+        for line in block
+            .lines()
+            .filter(|line| line.contains(" & ") || line.ends_with(" &"))
+        {
+            let (_, name) = line.split_once(" & ").expect(line);
+            let (name, _) = name.split_once("=$!").expect(line);
+            assert!(block.contains(&format!("kill \"${name}\"")), "{line}");
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "the blocks were found");
+    assert!(!README.contains("%1") && !README.contains("wait;"));
+}
+
 /// One row for each code, in the order of the enum.
 fn codes_table() -> String {
     let mut table = String::from(

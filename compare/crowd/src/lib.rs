@@ -9,6 +9,7 @@ pub mod place;
 pub mod process;
 mod publisher;
 mod reader;
+mod signals;
 pub mod threads;
 pub mod wire;
 

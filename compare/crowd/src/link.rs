@@ -15,6 +15,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 
+use super::signals::uninterrupted;
+
 /// Where to connect to, and how.
 #[derive(Debug, Clone)]
 pub enum Way {
@@ -89,14 +91,14 @@ impl Link {
 impl Read for Link {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else {
-            return self.socket.read(buffer);
+            return uninterrupted(|| self.socket.read(buffer));
         };
         loop {
             match tls.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 outcome => return outcome,
             }
-            if tls.read_tls(&mut self.socket)? == 0 {
+            if uninterrupted(|| tls.read_tls(&mut self.socket))? == 0 {
                 return Ok(0);
             }
             tls.process_new_packets().map_err(io::Error::other)?;
@@ -107,7 +109,7 @@ impl Read for Link {
 impl Write for Link {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else {
-            return self.socket.write(bytes);
+            return uninterrupted(|| self.socket.write(bytes));
         };
         let count = tls.writer().write(bytes)?;
         self.flush()?;
@@ -119,7 +121,7 @@ impl Write for Link {
             return Ok(());
         };
         while tls.wants_write() {
-            match tls.write_tls(&mut self.socket) {
+            match uninterrupted(|| tls.write_tls(&mut self.socket)) {
                 Ok(_) => {}
                 // Not the loop of a measurement: only large messages wait here, for the server to read on.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),

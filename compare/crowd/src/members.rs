@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use mio::{Events, Poll, Token};
 
 use super::link::{Link, Way};
+use super::signals::uninterrupted;
 use super::{Dialect, Kind, Reader, Role, Wire};
 
 /// If nothing comes for this long, something is wrong.
@@ -133,10 +134,15 @@ impl Crowd {
         Ok(())
     }
 
-    /// Waits until something is there, as long as `timeout`, and returns how long ago it had looked before.
+    /// Waits until something is there, as long as `timeout`, and returns how long ago it had looked before. A signal does not
+    /// end the wait.
     fn look(&mut self, timeout: Duration) -> Result<Duration> {
         let worked = self.looked_at.elapsed();
-        self.poll.poll(&mut self.events, Some(timeout))?;
+        let until = Instant::now() + timeout;
+        uninterrupted(|| {
+            let left = until.saturating_duration_since(Instant::now());
+            self.poll.poll(&mut self.events, Some(left))
+        })?;
         self.looked_at = Instant::now();
         Ok(worked)
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::signals::uninterrupted;
 use super::{Dialect, Kind, PATIENCE, Reader, Role, SOCKET_IO, Wire, numbered, wire};
 
 /// A client that publishes to one channel or several. The messages of each are numbered, from 0.
@@ -90,7 +91,7 @@ impl Publisher {
         let mut left = &commands[..];
         let start = Instant::now();
         while !left.is_empty() {
-            match self.socket.write(left) {
+            match uninterrupted(|| self.socket.write(left)) {
                 Ok(written) => left = &left[written..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     ensure!(start.elapsed() < PATIENCE, "the server reads no more");
@@ -107,7 +108,7 @@ impl Publisher {
     /// Takes in what is there, without waiting: answers, and pings, which are answered. Bad news is an error.
     pub fn serve(&mut self) -> Result<()> {
         loop {
-            match self.socket.read(&mut self.buffer) {
+            match uninterrupted(|| self.socket.read(&mut self.buffer)) {
                 Ok(0) => bail!("the server closed the publisher's connection"),
                 Ok(count) => self.reader.take(&self.buffer[..count])?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -116,7 +117,8 @@ impl Publisher {
         }
         let say = std::mem::take(&mut self.reader.say);
         if !say.is_empty() {
-            let written = self.socket.write(&say).context("what the publisher says")?;
+            let written =
+                uninterrupted(|| self.socket.write(&say)).context("what the publisher says")?;
             ensure!(written == say.len(), "what the publisher says was cut");
         }
         Ok(())

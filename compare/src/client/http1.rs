@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::server::Server;
 use super::{Answer, Io, refused};
 use crate::meter::{Direction, Meter};
 
@@ -24,7 +25,10 @@ const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// A connection between two answers.
 pub struct Connection {
     wire: Wire,
-    host: String,
+    /// What stands before each target.
+    path: String,
+    /// The fields that each request has.
+    fields: String,
 }
 
 /// The bytes in both directions.
@@ -64,16 +68,21 @@ enum Chunk {
 }
 
 impl Connection {
-    /// A connection over `io`, whose `Host` is `host`.
-    pub fn new(io: Box<dyn Io>, host: &str, meter: &Arc<Meter>) -> Self {
+    /// A connection over `io`.
+    pub fn new(io: Box<dyn Io>, server: &Server, meter: &Arc<Meter>) -> Self {
         let wire = Wire {
             io,
             received: BytesMut::new(),
             meter: Arc::clone(meter),
         };
+        let mut fields = format!("Host: {}\r\n", server.host);
+        if let Some(token) = &server.token {
+            fields.push_str(&format!("Authorization: {}\r\n", token.authorization()));
+        }
         Self {
             wire,
-            host: host.to_owned(),
+            path: server.path.clone(),
+            fields,
         }
     }
 
@@ -138,10 +147,8 @@ impl Connection {
     }
 
     async fn send(&mut self, target: &str, fields: &str) -> Result<()> {
-        let head = format!(
-            "GET {target} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n",
-            self.host
-        );
+        let (path, always) = (&self.path, &self.fields);
+        let head = format!("GET {path}{target} HTTP/1.1\r\n{always}{fields}\r\n");
         self.wire.meter.request();
         self.wire.meter.headers(Direction::Up, head.len());
         self.wire.write(head.as_bytes()).await
@@ -333,7 +340,24 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
+    use super::super::server::Token;
     use super::*;
+
+    #[tokio::test]
+    async fn a_request_has_the_path_of_the_server_and_its_token() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let server = Server {
+            path: "/gateway".to_owned(),
+            token: Token::parse("abc").ok(),
+            ..Server::local(80)
+        };
+        let mut connection = Connection::new(Box::new(near), &server, &Arc::default());
+        connection.send("/v1/poll", "").await.expect("it is sent");
+        let mut head = vec![0; 1024];
+        let bytes = far.read(&mut head).await.expect("it is read");
+        let expected = "GET /gateway/v1/poll HTTP/1.1\r\nHost: localhost:80\r\nAuthorization: Bearer abc\r\n\r\n";
+        assert_eq!(String::from_utf8_lossy(&head[..bytes]), expected);
+    }
 
     /// All of a body that comes in pieces of so many bytes.
     fn read(mut body: Body, text: &[u8], step: usize) -> Vec<u8> {

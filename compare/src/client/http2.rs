@@ -12,12 +12,13 @@ use bytes::{Bytes, BytesMut};
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
-use http::header::ETAG;
+use http::header::{AUTHORIZATION, ETAG, HeaderValue};
 use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::server::{Server, Token};
 use super::{Answer, Io, refused};
 use crate::meter::{Direction, Meter};
 
@@ -35,7 +36,10 @@ const SETTINGS_MAX: Duration = Duration::from_secs(10);
 /// A connection of one client.
 pub struct Connection {
     sender: SendRequest<Bytes>,
-    host: String,
+    /// What stands before each target.
+    origin: String,
+    /// What is shown with each request.
+    authorization: Option<HeaderValue>,
     meter: Arc<Meter>,
     driver: Driver,
     turns: watch::Receiver<()>,
@@ -52,7 +56,7 @@ impl Drop for Driver {
 
 impl Connection {
     /// Says the preface.
-    pub async fn begin(io: Box<dyn Io>, host: &str, meter: &Arc<Meter>) -> Result<Self> {
+    pub async fn begin(io: Box<dyn Io>, server: &Server, meter: &Arc<Meter>) -> Result<Self> {
         let tally = Tally::new(io, Arc::clone(meter));
         let (sender, connection) = Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
@@ -73,7 +77,8 @@ impl Connection {
         });
         Ok(Self {
             sender,
-            host: host.to_owned(),
+            origin: format!("https://{}{}", server.host, server.path),
+            authorization: server.token.as_ref().map(secret).transpose()?,
             meter: Arc::clone(meter),
             driver: Driver(driver),
             turns,
@@ -148,8 +153,13 @@ impl Connection {
     }
 
     fn request(&self, method: Method, target: &str) -> Result<Request<()>> {
-        let uri = format!("https://{}{target}", self.host);
-        Ok(Request::builder().method(method).uri(uri).body(())?)
+        let uri = format!("{}{target}", self.origin);
+        let mut request = Request::builder().method(method).uri(uri).body(())?;
+        if let Some(authorization) = &self.authorization {
+            let fields = request.headers_mut();
+            fields.insert(AUTHORIZATION, authorization.clone());
+        }
+        Ok(request)
     }
 
     async fn send(
@@ -173,6 +183,13 @@ impl Connection {
             Err(_) => bail!("the gateway has no WebSockets over HTTP/2 (RFC 8441)"),
         }
     }
+}
+
+/// Marked so that no table of compression keeps it (RFC 7541, section 7.1.3), and nothing prints it.
+fn secret(token: &Token) -> Result<HeaderValue> {
+    let mut value = HeaderValue::try_from(token.authorization())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 async fn whole(response: Response<RecvStream>) -> Result<Bytes> {
@@ -332,7 +349,7 @@ mod tests {
     ) -> Connection {
         let (near, far) = tokio::io::duplex(64 * 1024);
         tokio::spawn(gateway(far));
-        Connection::begin(Box::new(near), "a.example", &Arc::default())
+        Connection::begin(Box::new(near), &Server::local(443), &Arc::default())
             .await
             .expect("the preface needs no answer")
     }

@@ -7,6 +7,7 @@ pub mod http2;
 pub mod message;
 pub mod poll;
 pub mod publisher;
+pub mod server;
 pub mod sse;
 pub mod tls;
 pub mod websocket;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 use crate::cell::{Protocol, Transport};
 use crate::client::message::Message;
+use crate::client::server::Server;
 use crate::client::tls::Tls;
 use crate::meter::{Meter, Metered};
 
@@ -39,8 +41,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
 pub struct Target {
     /// Where to connect to: the gateway, or what stands before it.
     pub address: SocketAddr,
-    /// What `Host` says, and what the certificate is for.
-    pub host: String,
+    /// Whom requests are addressed to.
+    pub server: Server,
     /// What carries the transport.
     pub protocol: Protocol,
     /// Certificates to trust; needed for the protocols with TLS.
@@ -64,10 +66,10 @@ impl Target {
         let io = self.open(meter).await?;
         Ok(match self.protocol {
             Protocol::Http1 | Protocol::Http1Tls => {
-                Connection::Http1(http1::Connection::new(io, &self.host, meter))
+                Connection::Http1(http1::Connection::new(io, &self.server, meter))
             }
             Protocol::Http2Tls => {
-                Connection::Http2(http2::Connection::begin(io, &self.host, meter).await?)
+                Connection::Http2(http2::Connection::begin(io, &self.server, meter).await?)
             }
         })
     }
@@ -88,7 +90,9 @@ impl Target {
             .tls
             .as_ref()
             .context("TLS needs an authority to trust")?;
-        Ok(Box::new(tls.connect(metered, &self.host, alpn).await?))
+        Ok(Box::new(
+            tls.connect(metered, &self.server.host, alpn).await?,
+        ))
     }
 }
 

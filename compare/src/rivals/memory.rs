@@ -8,7 +8,7 @@ use crowd::process::Process;
 
 use super::rig::gather;
 use super::rival::Rival;
-use super::rounds::Turn;
+use super::series::Turn;
 
 /// How many connect first and go again, so that code is loaded and allocators have their own tables.
 const WARM: usize = 10;

@@ -77,7 +77,8 @@ fn head(results: &RivalsResults) -> String {
         text,
         "{} subscribers of one channel, payloads of {} bytes; {} rounds of {} s of CPU time and {} s of latency, after {} s that \
          do not count; memory with \
-         {} connections, rounds: {}. Medians (smallest–largest); ratios are taken round by round.\n",
+         {} connections, rounds: {}. Medians (smallest–largest); ratios are taken round by round. Long polls have no bursts: a poll \
+         takes all that is there at once.\n",
         method.subscribers,
         method.payload_bytes,
         method.rounds,
@@ -157,12 +158,9 @@ fn verdicts(verdicts: &[Verdict], style: TableStyle) -> Table {
             true => ", within the spread",
             false => "",
         };
-        let measured = verdict.measured.map(|figure| {
-            let Figure { median, min, max } = figure;
-            match verdict.measure {
-                Measure::Memory => format!("{median:.1} KiB ({min:.1}–{max:.1})"),
-                _ => format!("{} ×", ratio(&figure)),
-            }
+        let measured = verdict.measured.map(|figure| match verdict.measure {
+            Measure::Memory => beside_bounds(&figure, verdict, 1, "KiB"),
+            _ => beside_bounds(&figure, verdict, 2, "×"),
         });
         table.add_row([
             verdict.measure.name().to_owned(),
@@ -237,6 +235,26 @@ fn spread(figure: &Figure) -> String {
     };
     let Figure { median, min, max } = figure;
     format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
+}
+
+/// A figure whose digits tell on which side of each bound it lies: 0.897 is not 0.90 beside 0.90.
+fn beside_bounds(figure: &Figure, verdict: &Verdict, digits: usize, unit: &str) -> String {
+    const DIGITS_MAX: usize = 6;
+    let number = |value: f64| {
+        let is_hidden = |digits: usize| {
+            let mut bounds = [verdict.must, verdict.goal].into_iter();
+            bounds.any(|bound| {
+                bound != value && format!("{value:.digits$}") == format!("{bound:.digits$}")
+            })
+        };
+        let digits = (digits..DIGITS_MAX).find(|&digits| !is_hidden(digits));
+        format!("{value:.*}", digits.unwrap_or(DIGITS_MAX))
+    };
+    let [median, min, max] = [figure.median, figure.min, figure.max].map(number);
+    match unit {
+        "KiB" => format!("{median} KiB ({min}–{max})"),
+        _ => format!("{median} ({min}–{max}) {unit}"),
+    }
 }
 
 fn ratio(figure: &Figure) -> String {

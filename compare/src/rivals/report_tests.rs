@@ -2,7 +2,8 @@
 
 use super::super::results::{Contender, Method, SCHEMA_VERSION};
 use super::super::rival::Rival;
-use super::super::rounds::{Series, Shares, Turn, rows};
+use super::super::rounds::rows;
+use super::super::series::{Series, Shares, Turn};
 use super::super::targets::verdicts;
 use super::*;
 use crate::results::{Machine, Skipped};
@@ -19,6 +20,7 @@ fn results() -> RivalsResults {
                 kept_up: true,
             })
             .to_vec(),
+        has_failed: false,
     };
     let all = [
         series(Rival::Everyway, [3.0, 9.0, 3.3], 0.4),
@@ -80,6 +82,7 @@ fn tables_show_medians_spreads_ratios_and_doubts() {
         "| CPU per delivery, one in flight | WebSocket | ≤ 1.00 × | ≤ 0.90 × | 0.50 (0.50–0.55) × | goal reached |",
         "- Node ws, WebSocket, CPU per delivery, one in flight: the load used 95.0 % of its core in a round, so it may have been the bottleneck",
         "- skipped: Socket.IO: install Node.js",
+        "1000 subscribers of one channel, payloads of 128 bytes; 3 rounds of 0.5 s of CPU time and 3 s of latency, after 1 s that do not count; memory with 5000 connections, rounds: 1. Medians (smallest–largest); ratios are taken round by round. Long polls have no bursts: a poll takes all that is there at once.",
         "cargo run --release -p compare -- rivals",
     ] {
         assert!(
@@ -87,6 +90,37 @@ fn tables_show_medians_spreads_ratios_and_doubts() {
             "{expected} is not in\n{markdown}"
         );
     }
+}
+
+#[test]
+fn a_figure_tells_on_which_side_of_a_bound_it_lies() {
+    let verdict = verdicts(&results().rows).remove(0);
+    assert_eq!((verdict.must, verdict.goal), (1.0, 0.9));
+    for (median, min, max, expected) in [
+        (0.903, 0.85, 0.91, "0.903 (0.85–0.91) ×"),
+        (0.9, 0.66, 0.897, "0.90 (0.66–0.897) ×"),
+        (0.89996, 0.5, 1.004, "0.89996 (0.50–1.004) ×"),
+        (0.9 - 1e-9, 0.9 + 1e-9, 1.0, "0.900000 (0.900000–1.00) ×"),
+    ] {
+        let figure = Figure { median, min, max };
+        assert_eq!(beside_bounds(&figure, &verdict, 2, "×"), expected);
+    }
+    let (must, goal) = (4.0, 2.0);
+    let memory = Verdict {
+        must,
+        goal,
+        ..verdict
+    };
+    let figure = results().rows[0].value;
+    let figure = Figure {
+        min: 1.96,
+        median: 3.0,
+        ..figure
+    };
+    assert_eq!(
+        beside_bounds(&figure, &memory, 1, "KiB"),
+        "3.0 KiB (1.96–9.0)"
+    );
 }
 
 #[test]

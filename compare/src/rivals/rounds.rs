@@ -4,6 +4,7 @@ use crowd::Kind;
 
 use super::results::{Measure, Row};
 use super::rival::Rival;
+use super::series::Series;
 use crate::results::{Figure, Warning};
 
 /// From this share of its core on, in any round, the load may have been what limited a figure.
@@ -15,64 +16,6 @@ pub const WAITED_SHARE_MAX: f64 = 0.1;
 
 /// The code of the warning that says so.
 pub const CORES_WERE_TAKEN: &str = "cores_were_taken";
-
-/// What one turn of one rival gave.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Turn {
-    /// A value for each measure of the cell.
-    pub values: Vec<f64>,
-    /// For each value that is a latency, how much of it the load may have added by being late, from 0 to 1.
-    pub late_shares: Vec<f64>,
-    /// How the two sides fared, where that matters.
-    pub shares: Option<Shares>,
-    /// Whether all messages had come shortly after the last was due.
-    pub kept_up: bool,
-}
-
-/// Shares of the time of a turn, from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shares {
-    /// In which the load ran.
-    pub load: f64,
-    /// In which the load or the server, whichever had to more, waited for a core.
-    pub waited: f64,
-}
-
-/// The turns of one rival, one for each round.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Series {
-    /// Who.
-    pub rival: Rival,
-    /// Its turns.
-    pub turns: Vec<Turn>,
-}
-
-impl Series {
-    fn values(&self, index: usize) -> Vec<f64> {
-        self.turns.iter().map(|turn| turn.values[index]).collect()
-    }
-
-    fn late_shares(&self, index: usize) -> Option<Figure> {
-        let shares = self
-            .turns
-            .iter()
-            .filter_map(|turn| turn.late_shares.get(index));
-        figure(shares.copied().collect())
-    }
-
-    fn shares(&self, share: impl Fn(&Shares) -> f64) -> Option<Figure> {
-        let shares = self.turns.iter().filter_map(|turn| turn.shares.as_ref());
-        figure(shares.map(share).collect())
-    }
-}
-
-/// Keeps this many rounds, and nobody who has none.
-pub fn keep(all: &mut Vec<Series>, rounds: usize) {
-    for series in all.iter_mut() {
-        series.turns.truncate(rounds);
-    }
-    all.retain(|series| !series.turns.is_empty());
-}
 
 /// The rows of a cell: for each measure, everybody.
 pub fn rows(measures: &[Measure], transport: Kind, all: &[Series]) -> Vec<Row> {
@@ -141,6 +84,17 @@ fn is_invalid(warnings: &[Warning]) -> bool {
 /// What casts doubt on the value of each turn that has this index.
 fn warnings(measure: Measure, index: usize, series: &Series) -> Vec<Warning> {
     let mut warnings = Vec::new();
+    // What failed once may have gone wrong before, unseen.
+    if series.has_failed {
+        let rounds = series.turns.len();
+        warnings.push(Warning {
+            code: "failed".to_owned(),
+            message: format!(
+                "it failed after {rounds} of the rounds, which are shown and must not be used"
+            ),
+            invalidates: true,
+        });
+    }
     let load = series.shares(|shares| shares.load);
     if let Some(load) = load.filter(|load| load.max >= LOAD_SHARE_MAX) {
         let percent = percent(load.max);
@@ -188,6 +142,7 @@ fn warnings(measure: Measure, index: usize, series: &Series) -> Vec<Warning> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::series::{Shares, Turn};
     use super::*;
 
     fn series(rival: Rival, values: &[f64], load: f64, waited: f64) -> Series {
@@ -201,6 +156,7 @@ mod tests {
         Series {
             rival,
             turns: values.iter().map(turn).collect(),
+            has_failed: false,
         }
     }
 
@@ -282,6 +238,23 @@ mod tests {
         assert_eq!(row_of(Rival::Nchan, &rows).to_everyway, None);
         assert_eq!(row_of(Rival::Everyway, &rows).to_everyway, None);
         assert!(row_of(Rival::Everyway, &rows).to_nchan.is_some());
+    }
+
+    #[test]
+    fn who_fails_keeps_its_rounds_and_nothing_is_divided_by_them() {
+        let mut all = [
+            series(Rival::Everyway, &[3.0; 3], 0.5, 0.0),
+            series(Rival::Nchan, &[6.0; 2], 0.5, 0.0),
+        ];
+        all[1].has_failed = true;
+        let rows = rows(&[Measure::CpuOneInFlight], Kind::Sse, &all);
+        let failed = row_of(Rival::Nchan, &rows);
+        assert_eq!(failed.rounds, [6.0; 2]);
+        assert!(!failed.is_valid());
+        let said = &failed.warnings[0].message;
+        assert!(said.contains("failed after 2 of the rounds"), "{said}");
+        assert_eq!(row_of(Rival::Everyway, &rows).to_nchan, None);
+        assert!(row_of(Rival::Everyway, &rows).is_valid());
     }
 
     #[test]

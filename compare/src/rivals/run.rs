@@ -1,22 +1,22 @@
 //! One run: everybody in turns, cell after cell, and what was done so far on disk.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+mod transport;
 
-use anyhow::{Context, Result, ensure};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Result, ensure};
 use crowd::Kind;
 use crowd::place::Place;
-use crowd::process::Process;
 
 use super::install::{Installed, Shelf};
-use super::launch::Launcher;
 use super::options::{Figures, Options};
-use super::results::{Contender, Measure, RivalsResults, SCHEMA_VERSION};
-use super::rig::Rig;
+use super::results::{Contender, RivalsResults, SCHEMA_VERSION};
 use super::rival::Rival;
-use super::rounds::{self, Series, Turn};
+use super::say::say;
 use super::stop::Stop;
-use super::{FILES_MAX, memory, report, targets, turns};
+use super::{FILES_MAX, report, targets};
 use crate::machine;
 use crate::output::Output;
 use crate::results::{Machine, Skipped};
@@ -105,7 +105,7 @@ impl Run {
         for rival in self.options.rivals() {
             match self.shelf.find(rival) {
                 Ok(installed) => {
-                    eprintln!("{} {}", rival.name(), installed.version);
+                    say(format_args!("{} {}", rival.name(), installed.version));
                     self.results.contenders.push(Contender {
                         rival,
                         version: installed.version.clone(),
@@ -119,7 +119,7 @@ impl Run {
     }
 
     fn skip(&mut self, what: String, error: &anyhow::Error) {
-        eprintln!("skipped: {what}: {error:#}");
+        say(format_args!("skipped: {what}: {error:#}"));
         self.results.skipped.push(Skipped {
             what,
             why: format!("{error:#}"),
@@ -129,7 +129,7 @@ impl Run {
     /// Measures everything that was asked for, and returns whether it was all done. If Everyway itself fails somewhere, that
     /// is the error, in the end.
     pub fn measure(mut self) -> Result<bool> {
-        eprintln!("{}", self.place);
+        say(self.place);
         self.save()?;
         let mut failures = Vec::new();
         for kind in self.options.kinds() {
@@ -145,8 +145,12 @@ impl Run {
         }
         self.results.complete = !self.stop.is_asked();
         self.save()?;
-        println!("{}", report::text(&self.results));
-        println!("in {}: rivals.json, rivals.md", self.options.out.display());
+        let (table, folder) = (report::text(&self.results), self.options.out.display());
+        // Nobody may be there to read it: the files are.
+        let _ = writeln!(
+            std::io::stdout(),
+            "{table}\nin {folder}: rivals.json, rivals.md"
+        );
         let ours: Vec<String> = failures
             .into_iter()
             .filter(|failure| failure.rival == Rival::Everyway)
@@ -154,159 +158,6 @@ impl Run {
             .collect();
         ensure!(ours.is_empty(), "Everyway failed: {}", ours.join("; "));
         Ok(self.results.complete)
-    }
-
-    /// CPU time and latency over one transport, with a rig for everybody.
-    fn load(&mut self, kind: Kind) -> Result<Vec<Failure>> {
-        let method = self.results.method;
-        let turn = Duration::from_secs_f64(method.turn_s);
-        let mut failures = Vec::new();
-        let mut rigs = self.rigs(kind, &mut failures);
-        if self.options.wants(Figures::Cpu) {
-            let polls = kind == Kind::Longpoll;
-            let one = |rig: &mut Rig| turns::cpu(rig, 1, turn, polls);
-            self.cell(
-                kind,
-                &[Measure::CpuOneInFlight],
-                &mut rigs,
-                one,
-                &mut failures,
-            )?;
-            // A poll takes all that is there at once: bursts say nothing about it.
-            if kind != Kind::Longpoll && !self.stop.is_asked() {
-                let burst = |rig: &mut Rig| turns::cpu(rig, 64, turn, polls);
-                self.cell(
-                    kind,
-                    &[Measure::CpuBurst64],
-                    &mut rigs,
-                    burst,
-                    &mut failures,
-                )?;
-            }
-        }
-        if self.options.wants(Figures::Latency) && !self.stop.is_asked() {
-            let warm_up = Duration::from_secs_f64(method.latency_warm_up_s);
-            let lasts = Duration::from_secs_f64(method.latency_turn_s);
-            let latency = |rig: &mut Rig| turns::latency(rig, method.rate_per_s, warm_up, lasts);
-            let measures = [Measure::LatencyP50, Measure::LatencyP99];
-            self.cell(kind, &measures, &mut rigs, latency, &mut failures)?;
-        }
-        self.note(kind, &failures);
-        self.save()?;
-        Ok(failures)
-    }
-
-    /// Everybody who can be reached this way, with subscribers.
-    fn rigs(&self, kind: Kind, failures: &mut Vec<Failure>) -> Vec<(Rival, Rig)> {
-        let launcher = self.launcher();
-        let subscribers = self.results.method.subscribers;
-        let mut rigs = Vec::new();
-        for installed in self.reached_by(kind) {
-            let rival = installed.rival;
-            let process = launcher.start(installed);
-            match process.and_then(|process| Rig::new(process, rival, kind, subscribers)) {
-                Ok(rig) => rigs.push((rival, rig)),
-                Err(error) => failures.push(Failure { rival, error }),
-            }
-        }
-        rigs
-    }
-
-    /// Rounds of turns; the first round warms up. Who fails is out of this transport. A round that is not over when it is
-    /// to stop does not count, for its ratios would be those of some.
-    fn cell(
-        &mut self,
-        kind: Kind,
-        measures: &[Measure],
-        rigs: &mut Vec<(Rival, Rig)>,
-        turn: impl Fn(&mut Rig) -> Result<Turn>,
-        failures: &mut Vec<Failure>,
-    ) -> Result<()> {
-        let name = measures.last().map_or("", |measure| measure.name());
-        let mut all: Vec<Series> = Vec::new();
-        'rounds: for round in 0..=self.results.method.rounds {
-            eprintln!("{}, {name}: round {round}", kind.name());
-            let mut at = 0;
-            while at < rigs.len() {
-                if self.stop.is_asked() {
-                    rounds::keep(&mut all, round.saturating_sub(1));
-                    break 'rounds;
-                }
-                let rival = rigs[at].0;
-                let done =
-                    turn(&mut rigs[at].1).with_context(|| last_words(rival, &rigs[at].1.process));
-                match done {
-                    Ok(turn) if round > 0 => note_turn(&mut all, rival, turn),
-                    Ok(_) => {}
-                    Err(error) => {
-                        fail(rigs, &mut all, failures, rival, error);
-                        continue;
-                    }
-                }
-                at += 1;
-                let idle = rigs.iter_mut().map(|(rival, rig)| (*rival, rig.idle()));
-                let broken: Vec<_> = idle
-                    .filter_map(|(rival, idle)| Some((rival, idle.err()?)))
-                    .collect();
-                for (rival, error) in broken {
-                    let before = rigs.iter().take(at).any(|(other, _)| *other == rival);
-                    fail(rigs, &mut all, failures, rival, error);
-                    at -= usize::from(before);
-                }
-            }
-        }
-        self.results.rows.extend(rounds::rows(measures, kind, &all));
-        self.save()
-    }
-
-    /// Memory over one transport: a new server each time.
-    fn memory(&mut self, kind: Kind) -> Result<Vec<Failure>> {
-        let mut all: Vec<Series> = Vec::new();
-        let mut failures: Vec<Failure> = Vec::new();
-        'rounds: for round in 1..=self.results.method.memory_rounds {
-            eprintln!("{}, {}: round {round}", kind.name(), Measure::Memory.name());
-            for installed in self.reached_by(kind) {
-                if self.stop.is_asked() {
-                    rounds::keep(&mut all, round - 1);
-                    break 'rounds;
-                }
-                let rival = installed.rival;
-                if failures.iter().any(|failure| failure.rival == rival) {
-                    continue;
-                }
-                match self.memory_turn(installed, kind) {
-                    Ok(turn) => note_turn(&mut all, rival, turn),
-                    Err(error) => failures.push(Failure { rival, error }),
-                }
-            }
-        }
-        all.retain(|series| failures.iter().all(|failure| failure.rival != series.rival));
-        let rows = rounds::rows(&[Measure::Memory], kind, &all);
-        self.results.rows.extend(rows);
-        self.note(kind, &failures);
-        self.save()?;
-        Ok(failures)
-    }
-
-    fn memory_turn(&self, installed: &Installed, kind: Kind) -> Result<Turn> {
-        let process = self.launcher().start(installed)?;
-        let connections = self.results.method.connections;
-        memory::measure(&process, installed.rival, kind, connections)
-            .with_context(|| last_words(installed.rival, &process))
-    }
-
-    fn reached_by(&self, kind: Kind) -> impl Iterator<Item = &Installed> {
-        let reached = move |installed: &&Installed| installed.rival.kinds().contains(&kind);
-        self.contenders.iter().filter(reached)
-    }
-
-    fn launcher(&self) -> Launcher<'_> {
-        Launcher {
-            place: self.place,
-            shelf: &self.shelf,
-            folder: self.folder.path(),
-            files_max: self.files_max,
-        }
     }
 
     /// Says who failed, and how.
@@ -330,36 +181,6 @@ impl Run {
 struct Failure {
     rival: Rival,
     error: anyhow::Error,
-}
-
-/// Takes somebody out: a series with a hole has no rounds to compare.
-fn fail(
-    rigs: &mut Vec<(Rival, Rig)>,
-    all: &mut Vec<Series>,
-    failures: &mut Vec<Failure>,
-    rival: Rival,
-    error: anyhow::Error,
-) {
-    rigs.retain(|(other, _)| *other != rival);
-    all.retain(|series| series.rival != rival);
-    failures.push(Failure { rival, error });
-}
-
-fn note_turn(all: &mut Vec<Series>, rival: Rival, turn: Turn) {
-    match all.iter_mut().find(|series| series.rival == rival) {
-        Some(series) => series.turns.push(turn),
-        None => all.push(Series {
-            rival,
-            turns: vec![turn],
-        }),
-    }
-}
-
-fn last_words(rival: Rival, process: &Process) -> String {
-    match process.last_words() {
-        words if words.is_empty() => rival.name().to_owned(),
-        words => format!("{} said: {words}", rival.name()),
-    }
 }
 
 /// The command as one would type it.

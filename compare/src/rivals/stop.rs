@@ -1,11 +1,13 @@
-//! Ctrl-C: what was begun is finished, and what was done is reported.
+//! Ctrl-C, SIGTERM and SIGHUP: what was begun is finished, and what was done is reported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 
+use super::say::say;
 use crate::cli::EXIT_INTERRUPTED;
+use crate::interrupt::Signals;
 
 /// Whether somebody wants to stop.
 #[derive(Debug, Clone, Default)]
@@ -14,30 +16,31 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Waits for Ctrl-C from now on, on a thread of its own: the load's has no time. A second one ends the process at once.
+    /// Waits for a signal from now on, on a thread of its own: the load's has no time. A second one ends the process at
+    /// once.
     pub fn listen() -> Result<Self> {
         let stop = Self::default();
         let is_asked = Arc::clone(&stop.is_asked);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
+        let mut signals = {
+            let _entered = runtime.enter();
+            Signals::listen()
+        };
         std::thread::spawn(move || {
             runtime.block_on(async {
-                // Without signals nobody can stop the run early, and it ends by itself.
-                if tokio::signal::ctrl_c().await.is_err() {
-                    return;
-                }
+                signals.next().await;
                 is_asked.store(true, Ordering::Relaxed);
-                eprintln!("stops after this turn; Ctrl-C again ends at once");
-                if tokio::signal::ctrl_c().await.is_ok() {
-                    std::process::exit(EXIT_INTERRUPTED.into());
-                }
+                say("stops after this turn; Ctrl-C again ends at once");
+                signals.next().await;
+                std::process::exit(EXIT_INTERRUPTED.into());
             });
         });
         Ok(stop)
     }
 
-    /// Whether it was pressed.
+    /// Whether one came.
     pub fn is_asked(&self) -> bool {
         self.is_asked.load(Ordering::Relaxed)
     }

@@ -135,7 +135,8 @@ fn verdict(target: &Target, rows: &[Row]) -> Option<Verdict> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rounds::{Series, Shares, Turn, rows};
+    use super::super::rounds::rows;
+    use super::super::series::{Series, Shares, Turn};
     use super::*;
 
     fn outcome(ours: f64, load: f64) -> Outcome {
@@ -152,6 +153,7 @@ mod tests {
                 shares: Some(Shares { load, waited }),
                 kept_up: true,
             }],
+            has_failed: false,
         };
         let all = [
             series(Rival::Everyway, ours, 0.1),
@@ -194,6 +196,7 @@ mod tests {
                         kept_up: true,
                     })
                     .collect(),
+                has_failed: false,
             };
             let all = [
                 series(Rival::Everyway, ours),

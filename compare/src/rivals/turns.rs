@@ -7,8 +7,8 @@ use crowd::PATIENCE;
 use crowd::cpu::Cpu;
 
 use super::rig::Rig;
-use super::rounds::{Shares, Turn};
 use super::schedule::Schedule;
+use super::series::{Shares, Turn};
 
 /// Bursts of `messages`, one after the other, for at least so long. The value is the CPU time of the server for each
 /// delivery, in µs, the share of the publishing included.

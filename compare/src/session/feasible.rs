@@ -74,7 +74,7 @@ impl Session {
         if self.is_tls.is_some_and(|only| only != is_tls) {
             return Some("the gateway's address is of the other kind: give one with https for TLS, with http without".to_owned());
         }
-        let is_elsewhere = matches!(self.origin, Origin::Url { .. });
+        let is_elsewhere = matches!(self.origin, Origin::Url(_));
         if is_elsewhere && cell.rate == Rate::Idle && cell.transport != Transport::Poll {
             return Some(
                 "heartbeats of a gateway elsewhere are 25 s apart, which a short cell does not see: leave out --url"
@@ -91,7 +91,7 @@ impl Session {
             .cells
             .iter()
             .find(|planned| is_lossy(&planned.cell))?;
-        if matches!(self.origin, Origin::Url { .. }) {
+        if matches!(self.origin, Origin::Url(_)) {
             return Some(
                 "loss needs a gateway in a network namespace of our own: leave out --url"
                     .to_owned(),

@@ -3,18 +3,17 @@
 mod feasible;
 mod progress;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Deserialize;
 
 use crate::cell::{Network, Protocol};
-use crate::client::tls::Tls;
-use crate::client::{Connection, Target};
+use crate::client::Target;
+use crate::client::server::Server;
 use crate::gateway::Process;
+use crate::hello;
 use crate::label;
 use crate::network::namespace::{Namespace, Order};
 use crate::output::Output;
@@ -26,9 +25,6 @@ use crate::text::counted;
 use crate::wire::{self, Origin, Parts};
 
 use progress::Progress;
-
-/// How long the gateway may take to say who it is.
-const HELLO_MAX: Duration = Duration::from_secs(10);
 
 /// What to do.
 pub struct Session {
@@ -42,6 +38,8 @@ pub struct Session {
     pub ca: Option<Vec<u8>>,
     /// What the gateway's address was given as.
     pub url: Option<String>,
+    /// What a gateway elsewhere says that it is; `None`: ours is asked.
+    pub server: Option<String>,
     /// Where results go.
     pub output: Output,
     /// The folder for certificates of our own gateway.
@@ -56,12 +54,6 @@ pub struct Session {
     pub began_ms: u64,
     /// Whether progress is shown.
     pub is_quiet: bool,
-}
-
-/// What `/v1/transports` says, as far as it matters.
-#[derive(Deserialize)]
-struct Hello {
-    server: String,
 }
 
 impl Session {
@@ -121,12 +113,10 @@ impl Session {
         progress: &mut Progress,
         bar: &ProgressBar,
     ) -> Result<()> {
-        progress.results.gateway.server = self.hello().await.with_context(|| match &self.url {
-            Some(url) => {
-                format!("{url} does not answer: start a gateway there, or leave out --url")
-            }
-            None => "the gateway does not answer".to_owned(),
-        })?;
+        progress.results.gateway.server = match &self.server {
+            Some(server) => server.clone(),
+            None => self.own_server().await?,
+        };
         // From here on what an earlier run left in the folder is not mistaken for this one's.
         progress.save(&self.output)?;
         report::write(&progress.results, self.output.folder())?;
@@ -188,52 +178,24 @@ impl Session {
         }
     }
 
-    /// Asks the gateway who it is.
-    async fn hello(&self) -> Result<String> {
-        let (target, _process) = match &self.origin {
-            Origin::Own {
-                executable,
-                placement,
-            } => {
-                let process = Process::start(executable, placement, &self.certs, &[]).await?;
-                let target = Target {
-                    address: process.ready.plain,
-                    host: format!("localhost:{}", process.ready.plain.port()),
-                    protocol: Protocol::Http1,
-                    tls: None,
-                };
-                (target, Some(process))
-            }
-            Origin::Url { address, host } => (self.elsewhere(*address, host)?, None),
+    /// Asks a gateway of our own who it is.
+    async fn own_server(&self) -> Result<String> {
+        let Origin::Own {
+            executable,
+            placement,
+        } = &self.origin
+        else {
+            bail!("a gateway elsewhere was asked before");
         };
-        let asking = async {
-            let mut connection: Connection = target.connect(&Default::default()).await?;
-            connection.get("/v1/transports", None).await
-        };
-        let answer = tokio::time::timeout(HELLO_MAX, asking).await??;
-        if answer.status != 200 {
-            bail!("/v1/transports was answered {}", answer.status);
-        }
-        let hello: Hello = serde_json::from_slice(&answer.body)
-            .context("/v1/transports is not what Everyway says")?;
-        Ok(hello.server)
-    }
-
-    fn elsewhere(&self, address: SocketAddr, host: &str) -> Result<Target> {
-        let is_tls = self.is_tls == Some(true);
-        Ok(Target {
+        let process = Process::start(executable, placement, &self.certs, &[]).await?;
+        let address = process.ready.plain;
+        hello::ask_own(&Target {
             address,
-            host: host.to_owned(),
-            protocol: if is_tls {
-                Protocol::Http1Tls
-            } else {
-                Protocol::Http1
-            },
-            tls: match (&self.ca, is_tls) {
-                (Some(ca), true) => Some(Tls::trusting(ca)?),
-                _ => None,
-            },
+            server: Server::local(address.port()),
+            protocol: Protocol::Http1,
+            tls: None,
         })
+        .await
     }
 
     fn bar(&self, cells: &[Planned]) -> ProgressBar {

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cell::Cell;
+use crate::hello::TOKEN_HINT;
 use crate::label;
 use crate::measure::Found;
 use crate::output::Output;
@@ -20,6 +21,9 @@ use crate::wire::Origin;
 /// What to do about a gateway that refuses the load.
 const LIMITS_HINT: &str = "; switch limits.attach, limits.requests and limits.publish off there, or choose fewer \
                            --subscribers and a lower --rate";
+
+/// Codes of refusals that another token may help against.
+const WANTS_TOKEN: [&str; 3] = ["\"unauthorized\"", "\"token_expired\"", "\"forbidden\""];
 
 /// A run in progress.
 pub struct Progress {
@@ -80,6 +84,11 @@ impl Progress {
                 if why.contains("rate_limited") {
                     why.push_str(LIMITS_HINT);
                 }
+                // Ours lets everybody do everything.
+                if WANTS_TOKEN.iter().any(|code| why.contains(code)) {
+                    why.push_str("; ");
+                    why.push_str(TOKEN_HINT);
+                }
                 self.given_up.insert(index, why.clone());
                 self.results.skipped.push(Skipped {
                     what: label::of(cell),
@@ -137,7 +146,7 @@ fn warnings(session: &Session) -> Vec<String> {
             "gateway and load share one core: both are slower than they are alone".to_owned(),
         );
     }
-    if matches!(session.origin, Origin::Url { .. }) {
+    if matches!(session.origin, Origin::Url(_)) {
         warnings.push("the gateway runs elsewhere: its CPU time and memory, and what it is busy with, are not seen".to_owned());
     }
     warnings

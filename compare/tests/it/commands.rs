@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long anything may take that should happen soon. Generous, because machines are shared.
 const SOON: Duration = Duration::from_secs(60);
 
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_compare"));
     command
         .stdin(Stdio::null())
@@ -23,7 +23,7 @@ fn program() -> Command {
     command
 }
 
-fn results(folder: &Path) -> Option<Results> {
+pub fn results(folder: &Path) -> Option<Results> {
     let text = std::fs::read_to_string(folder.join("results.json")).ok()?;
     Some(serde_json::from_str(&text).expect("a file is whole whenever it is read"))
 }
@@ -78,8 +78,8 @@ fn a_terminated_run_leaves_a_report_and_no_namespace() {
 }
 
 #[test]
-fn ctrl_c_and_sigterm_leave_a_report_of_what_was_done() {
-    for asked in [Signal::INT, Signal::TERM] {
+fn signals_to_end_leave_a_report_of_what_was_done() {
+    for asked in [Signal::INT, Signal::TERM, Signal::HUP] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut child = program()
             .arg("--out")
@@ -103,50 +103,26 @@ fn ctrl_c_and_sigterm_leave_a_report_of_what_was_done() {
 }
 
 #[test]
-fn a_gateway_elsewhere_is_measured_where_it_is() {
-    let certs = tempfile::tempdir().expect("a folder");
-    let mut gateway = program();
-    let mut gateway = gateway.arg("serve").arg("--certs").arg(certs.path());
-    gateway = gateway.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut gateway = gateway.spawn().expect("it starts");
-    let mut line = String::new();
-    let mut stdout = std::io::BufReader::new(gateway.stdout.take().expect("a pipe"));
-    std::io::BufRead::read_line(&mut stdout, &mut line).expect("a line");
-    let ready: compare::gateway::Ready = serde_json::from_str(&line).expect("addresses");
-    let folder = tempfile::tempdir().expect("a folder");
-    let measuring = program()
-        .args([
-            "--quick",
-            "--only",
-            "sse",
-            "--rate",
-            "20",
-            "--subscribers",
-            "2",
-            "--network",
-            "loopback,loss",
-        ])
-        .args(["--url", &format!("http://{}", ready.plain)])
-        .arg("--out")
-        .arg(folder.path())
-        .status();
-    drop(gateway.stdin.take());
-    assert!(
-        gateway.wait().expect("a child").success(),
-        "a gateway ends with its standard input"
-    );
-    assert!(measuring.expect("it starts").success());
-    let results = results(folder.path()).expect("results");
-    assert!(results.complete && !results.gateway.watched);
-    assert_eq!(results.cells.len(), 1);
-    assert_eq!(results.cells[0].deliveries.lost, 0);
-    assert!(results.cells[0].figures.server_cpu_us_per_message.is_none());
-    assert_eq!(
-        results.skipped.len(),
-        1,
-        "there is no loss elsewhere: {:?}",
-        results.skipped
-    );
+fn runs_that_begin_in_one_second_have_a_folder_each() {
+    let place = tempfile::tempdir().expect("a folder");
+    let begin = |_| {
+        program()
+            .current_dir(place.path())
+            .spawn()
+            .expect("it starts")
+    };
+    let mut runs: Vec<Child> = (0..3).map(begin).collect();
+    let folders = || {
+        let all = std::fs::read_dir(place.path().join("target/compare")).ok()?;
+        let folders: Vec<_> = all.flatten().collect();
+        let is_written = |folder: &std::fs::DirEntry| folder.path().join("results.json").exists();
+        (folders.len() == 3 && folders.iter().all(is_written)).then_some(())
+    };
+    until("three folders with results", folders);
+    for run in &mut runs {
+        signal(run, Signal::INT);
+        until("the program to end", || run.try_wait().expect("a child"));
+    }
 }
 
 /// How a run is made in a network namespace, without the namespace.

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod commands;
+mod elsewhere;
 mod mock;
 mod real;
 mod schema;

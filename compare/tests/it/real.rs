@@ -90,6 +90,7 @@ pub async fn run_into(folder: &Path, cells: Vec<Cell>) -> Results {
         is_tls: None,
         ca: None,
         url: None,
+        server: None,
         output: Output::into(folder).expect("a folder"),
         certs: folder.join("certs"),
         machine: machine::describe(),
