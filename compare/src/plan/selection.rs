@@ -53,10 +53,24 @@ pub fn usual_cells() -> Vec<Cell> {
         rates: vec![Rate::Idle],
         ..Axes::base()
     };
-    [fast, many, encrypted, compressed, often, idle]
-        .iter()
-        .flat_map(Axes::cells)
-        .collect()
+    // What it costs to wait is judged over TLS, as on the Internet, and without it beside that.
+    let idle_encrypted = Axes {
+        protocols: vec![Protocol::Http2Tls],
+        rates: vec![Rate::Idle],
+        ..Axes::base()
+    };
+    [
+        fast,
+        many,
+        encrypted,
+        compressed,
+        often,
+        idle,
+        idle_encrypted,
+    ]
+    .iter()
+    .flat_map(Axes::cells)
+    .collect()
 }
 
 /// What takes longer, and varies less.

@@ -220,7 +220,7 @@ fn figures(
 
 fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<f64> {
     let figure = match metric {
-        Metric::IdleBytes => at_rest(results, cell, metric),
+        Metric::IdleBytes => at_rest(results, cell, metric).map(|(_, figure)| figure),
         _ => metric.of(cell),
     };
     figure.map(|figure| figure.median)

@@ -130,9 +130,9 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
 
 fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<Figure> {
     match metric {
-        Metric::IdleBytes | Metric::WakeUps => {
-            at_rest(results, cell, metric).or_else(|| metric.of(cell))
-        }
+        Metric::IdleBytes | Metric::WakeUps => at_rest(results, cell, metric)
+            .map(|(_, figure)| figure)
+            .or_else(|| metric.of(cell)),
         _ => metric.of(cell),
     }
 }

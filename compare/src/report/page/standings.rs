@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{heading, scrolling};
 use crate::metric::Metric;
-use crate::report::plot;
+use crate::report::{plot, reasons};
 use crate::results::Results;
 use crate::text;
 use crate::verdict::{self, Contender, Standing, Verdict};
@@ -43,7 +43,7 @@ fn standing(verdict: &Verdict) -> Markup {
         table class="figures dense" {
             caption {
                 b { (verdict.case.name) }
-                @if let Some(condition) = &verdict.condition { ": " (text::condition(condition)) }
+                @if let Some(cells) = reasons::spoke(verdict) { ": " (cells) }
             }
             thead { tr {
                 th scope="col" { "transport" }

@@ -70,7 +70,7 @@ fn the_markdown_has_the_tables() {
     | short poll (1 s) | 500 (450–600) | 1,000 (900–1,200) | 2,000 (1,800–2,400) | 162 | 20.0 | **0** | 0.100 | 1,500 | 60.0 | **4.00** | **2.00** |
     | case | take | then | what decided | judged by |
     | chat | WebSocket | SSE at 1.48 × the cost | server memory per client 3.00 KiB against 9.00 KiB; requests per message 0.0020 against 0.0020 + 0.1 to send; bytes per message 130 B against 151 B | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 1/s, 10 subscribers, 50 ms each way |
-    | notifications | WebSocket | SSE at 3.76 × the cost | idle bytes per hour 1.20 kB against 9.80 kB; server memory per client 3.00 KiB against 9.00 KiB | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback, and idle cells; best would be 1/s, 100 subscribers |
+    | notifications | WebSocket | SSE at 3.76 × the cost | idle bytes per hour 1.20 kB against 9.80 kB; server memory per client 3.00 KiB against 9.00 KiB | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; at rest HTTP/1.1, idle, 1 subscriber, loopback; best would be 1/s, 100 subscribers |
     | dashboard | WebSocket or short poll (1 s) | short poll (1 s) at 1.05 × the cost, which is level | bytes per message 130 B against 182 B; server CPU per message 5.00 µs against 4.00 µs | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 10/s, 10 subscribers |
     | game | WebSocket | the others are out: clients must send over it and cannot (SSE, long poll, short poll (1 s)) | p99 latency 120 µs, bytes per message 130 B, server CPU per message 5.00 µs | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 60/s, 10 subscribers |
     | trading | cannot say | nothing was measured with 50 messages/s or more, evenly, on loopback |  |  |
