@@ -1,7 +1,7 @@
 //! The report as Markdown: the tables and the method, fit for a README.
 
-use super::adjective::{Aspect, RULE, judgements};
-use super::summary::{MARKED, Row, Summary, summary};
+use super::adjective::{Adjective, Aspect, RULE, judgements};
+use super::summary::{self, MARKED, Row, Summary};
 use super::{notes, reasons};
 use crate::condition::Condition;
 use crate::metric::Metric;
@@ -22,7 +22,7 @@ pub fn markdown(results: &Results) -> String {
             .iter()
             .map(|warning| format!("**Warning:** {}", escaped(warning))),
     );
-    match summary(results) {
+    match summary::summary(results) {
         Some(summary) => {
             parts.extend(notes::in_short(&summary));
             parts.push(figures(&summary));
@@ -58,7 +58,7 @@ fn origin(results: &Results) -> String {
 
 fn figures(summary: &Summary) -> String {
     let headings = summary.columns.iter().map(|metric| {
-        let (name, unit) = metric.heading();
+        let (name, unit) = summary::heading(*metric);
         format!("{name}, {unit}")
     });
     let mut lines = vec![
@@ -148,12 +148,8 @@ fn adjectives(results: &Results, condition: &Condition) -> String {
             let missing = measured.missing.iter();
             let missing = missing.map(|metric| format!("{} not measured", metric.name()));
             let figures: Vec<String> = figures.chain(missing).collect();
-            format!(
-                "{} → {}: {}",
-                judgement.said.word(),
-                measured.adjective.word(),
-                figures.join(", ")
-            )
+            let word = measured.adjective.map_or("no word", Adjective::word);
+            format!("{} → {word}: {}", judgement.said.word(), figures.join(", "))
         });
         lines.push(line(
             std::iter::once(text::transport(judged.transport).to_owned()).chain(cells),

@@ -128,11 +128,33 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
     })
 }
 
+/// What is measured at rest is that of an idle cell or nothing: under load it would be something else.
 fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<Figure> {
     match metric {
-        Metric::IdleBytes | Metric::WakeUps => at_rest(results, cell, metric)
-            .map(|(_, figure)| figure)
-            .or_else(|| metric.of(cell)),
+        Metric::IdleBytes | Metric::WakeUps => {
+            at_rest(results, cell, metric).map(|(_, figure)| figure)
+        }
         _ => metric.of(cell),
+    }
+}
+
+/// The head of a column whose figures are those of clients at rest, and the unit below it.
+pub fn heading_at_rest(metric: Metric) -> (String, &'static str) {
+    let (name, unit) = metric.heading();
+    match metric {
+        // It says so already.
+        Metric::IdleBytes => (name.to_owned(), unit),
+        _ => (format!("{name} at rest"), unit),
+    }
+}
+
+/// The head of a column of the summary, and the unit below it.
+pub fn heading(metric: Metric) -> (String, &'static str) {
+    match metric {
+        Metric::WakeUps => heading_at_rest(metric),
+        _ => {
+            let (name, unit) = metric.heading();
+            (name.to_owned(), unit)
+        }
     }
 }

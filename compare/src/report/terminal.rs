@@ -91,7 +91,7 @@ fn heading(metric: Metric) -> (&'static str, &'static str) {
     match metric {
         Metric::Requests => ("req", "/msg"),
         Metric::IdleBytes => ("idle", "kB/h"),
-        Metric::WakeUps => ("wakes", "/min"),
+        Metric::WakeUps => ("wakes\nat rest", "/min"),
         Metric::Cpu => ("CPU", "µs/msg"),
         Metric::Memory => ("memory", "KiB"),
         other => other.heading(),

@@ -135,6 +135,34 @@ fn what_waiting_costs_is_judged_by_idle_cells_of_the_same_protocol() {
 }
 
 #[test]
+fn of_a_gateway_elsewhere_three_cases_cannot_be_judged() {
+    // Neither CPU time nor memory is seen, and nothing at rest but short polls.
+    let unseen = |result: &mut CellResult| {
+        result.cell.subscribers = 100;
+        result.figures.server_cpu_us_per_message = None;
+        result.figures.server_memory_kib_per_client = None;
+    };
+    let mut cells = changed(&Transport::ALL, unseen);
+    cells.extend(changed(&Transport::ALL, |result| {
+        unseen(result);
+        far(result);
+    }));
+    cells.extend(changed(&Transport::ALL, |result| {
+        unseen(result);
+        result.cell.rate = Rate::Steady { per_s: 100.0 };
+    }));
+    let mut polls = idle(Poll);
+    unseen(&mut polls);
+    cells.push(polls);
+    let silent: Vec<&str> = all(&results(cells))
+        .iter()
+        .filter(|verdict| matches!(verdict.answer, Answer::CannotSay(_)))
+        .map(|verdict| verdict.case.name)
+        .collect();
+    assert_eq!(silent, ["notifications", "live stream", "mobile"]);
+}
+
+#[test]
 fn idle_cells_of_another_protocol_judge_nothing() {
     let mut cells = at_rest_over(&[Protocol::Http1]);
     cells.retain(|result| {

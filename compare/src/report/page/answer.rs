@@ -21,7 +21,7 @@ pub fn summary(results: &Results) -> Markup {
             caption { (text::condition(&summary.condition)) }
             thead { tr {
                 th scope="col" { "transport" }
-                @for &metric in &summary.columns { (heading(metric)) }
+                @for &metric in &summary.columns { (heading(summary::heading(metric))) }
             } }
             tbody { @for row in &summary.rows { (summary_row(row, &summary.columns)) } }
         }
@@ -167,9 +167,11 @@ fn judgement(judgement: &Judgement) -> Markup {
             @match &judgement.measured {
                 None => span class="hint" { "no valid figure" },
                 Some(measured) => {
-                    b class=[(measured.adjective != judgement.said).then_some("differs")] {
-                        @if measured.adjective == judgement.said { "is " } @else { "but is " }
-                        (measured.adjective.word())
+                    @if let Some(adjective) = measured.adjective {
+                        b class=[(adjective != judgement.said).then_some("differs")] {
+                            @if adjective == judgement.said { "is " } @else { "but is " }
+                            (adjective.word())
+                        }
                     }
                     @for figure in &measured.figures {
                         small { (figure.in_words()) " " (figure.metric.name()) }

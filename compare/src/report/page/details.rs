@@ -22,7 +22,7 @@ pub fn cells(results: &Results) -> Markup {
         table class="figures dense" {
             thead { tr {
                 th scope="col" { "transport" }
-                @for &metric in &columns { (heading(metric)) }
+                @for &metric in &columns { (heading(metric.heading())) }
                 th scope="col" { "delivered" small { "of expected" } }
             } }
             @for condition in Condition::all_in(results) {

@@ -6,7 +6,7 @@ mod figures;
 mod method;
 mod standings;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use super::{notes, plot};
 use crate::metric::Metric;
@@ -89,8 +89,7 @@ fn figure(metric: Metric, figure: Figure) -> Markup {
 }
 
 /// A column's head: the name, the unit below it.
-fn heading(metric: Metric) -> Markup {
-    let (name, unit) = metric.heading();
+fn heading((name, unit): (impl Render, &str)) -> Markup {
     html! { th scope="col" { (name) small { (unit) } } }
 }
 

@@ -18,16 +18,17 @@ fn the_terminal_shows_figures_then_verdicts_then_doubts() {
     );
     insta::assert_snapshot!(text, @r#"
     HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; * least, or level with it
-    ────────────────────────────────────────────────────────────────────────────────────────────────
-     transport             p50      p99    down      up       req    idle   wakes      CPU   memory
-                            ms       ms   B/msg   B/msg      /msg    kB/h    /min   µs/msg      KiB
-    ────────────────────────────────────────────────────────────────────────────────────────────────
-     WebSocket          *0.060   *0.120    *130      *0   *0.0020   *1.20   *2.40     5.00     3.00
-     SSE                *0.070   *0.140     150    1.00   *0.0020    9.80   *2.40     6.00     9.00
-     long poll           0.100    0.200     460     200      1.00    97.0    2.40     20.0     10.0
+    ──────────────────────────────────────────────────────────────────────────────────────────────────
+     transport             p50      p99    down      up       req    idle     wakes      CPU   memory
+                            ms       ms   B/msg   B/msg      /msg    kB/h   at rest   µs/msg      KiB
+                                                                               /min
+    ──────────────────────────────────────────────────────────────────────────────────────────────────
+     WebSocket          *0.060   *0.120    *130      *0   *0.0020   *1.20     *2.40     5.00     3.00
+     SSE                *0.070   *0.140     150    1.00   *0.0020    9.80     *2.40     6.00     9.00
+     long poll           0.100    0.200     460     200      1.00    97.0      2.40     20.0     10.0
      invalid
-     short poll (1 s)      500    1,000     162    20.0     0.100   1,500    60.0    *4.00    *2.00
-    ────────────────────────────────────────────────────────────────────────────────────────────────
+     short poll (1 s)      500    1,000     162    20.0     0.100   1,500      60.0    *4.00    *2.00
+    ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     ────────────────────────────────────────────────────────────────────────────────────────────────────
      case            take                            then
@@ -63,7 +64,7 @@ fn the_markdown_has_the_tables() {
     let text = markdown(&four());
     let tables: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
     insta::assert_snapshot!(tables.join("\n"), @r#"
-    | transport | p50, ms | p99, ms | p99.9, ms | down, B/msg | up, B/msg | handshake, B/conn | requests, /msg | idle, kB/h | wake-ups, /min | CPU, µs/msg | memory, KiB/client |
+    | transport | p50, ms | p99, ms | p99.9, ms | down, B/msg | up, B/msg | handshake, B/conn | requests, /msg | idle, kB/h | wake-ups at rest, /min | CPU, µs/msg | memory, KiB/client |
     | WebSocket | **0.060** (0.054–0.072) | **0.120** (0.108–0.144) | **0.240** (0.216–0.288) | **130** | **0** | 1,000 | **0.0020** | **1.20** | **2.40** | 5.00 | 3.00 |
     | SSE | **0.070** (0.063–0.084) | **0.140** (0.126–0.168) | **0.280** (0.252–0.336) | 150 | 1.00 | **0** | **0.0020** | 9.80 | **2.40** | 6.00 | 9.00 |
     | long poll | 0.100 (0.090–0.120) | 0.200 (0.180–0.240) | 0.400 (0.360–0.480) | 460 | 200 | **0** | 1.00 | 97.0 | **2.40** | 20.0 | 10.0 |
@@ -130,7 +131,8 @@ fn the_adjectives_stand_beside_the_figures() {
     let words = |aspect| {
         adjective::judgements(&all, &condition, aspect).map(|judgement| {
             let measured = judgement.measured.expect("measured");
-            (judgement.said.word(), measured.adjective.word())
+            let word = measured.adjective.map_or("", adjective::Adjective::word);
+            (judgement.said.word(), word)
         })
     };
     let latency = words(adjective::Aspect::Latency);
@@ -172,6 +174,73 @@ fn a_figure_that_only_others_have_is_said_to_be_missing() {
     let measured = poll.measured.expect("measured");
     assert_eq!(measured.missing, [crate::metric::Metric::IdleBytes]);
     assert!(markdown(&all).contains("idle bytes per hour not measured"));
+}
+
+#[test]
+fn a_figure_that_one_transport_alone_has_gets_no_adjective() {
+    let mut all = four();
+    all.cells
+        .retain(|cell| cell.cell.rate != Rate::Idle || cell.cell.transport == Transport::Poll);
+    all.cells[0].figures.requests_per_message = None;
+    all.cells[1].figures.requests_per_message = None;
+    all.cells[2].figures.requests_per_message = None;
+    let condition = Condition::reference(&all).expect("a condition");
+    let of_poll = |aspect| {
+        let [.., poll] = adjective::judgements(&all, &condition, aspect);
+        let measured = poll.measured.expect("measured");
+        (measured.adjective, measured.figures)
+    };
+    // By its bytes for each message it is at 1.4 times the least; by those at rest nothing can be said.
+    let (word, figures) = of_poll(adjective::Aspect::Traffic);
+    assert_eq!(word, Some(adjective::Adjective::Low));
+    assert_eq!(figures[1].in_words(), "1,500 kB (nothing to compare with)");
+    assert_eq!(of_poll(adjective::Aspect::Requests).0, None);
+    assert!(markdown(&all).contains("high → no word: requests per message 0.100 (nothing"));
+    let html = page(&all);
+    assert!(!html.contains("1,500 kB (1.00 ×)") && html.contains("1,500 kB (nothing"));
+}
+
+#[test]
+fn wake_ups_of_the_summary_are_those_at_rest_or_none() {
+    let mut all = four();
+    for cell in &mut all.cells[..4] {
+        cell.figures.wakeups_per_minute = exactly(300.0);
+    }
+    let text = [page(&all), markdown(&all), terminal(&all)];
+    assert!(text[0].contains("wake-ups at rest<small>/min</small>"));
+    assert!(text[1].contains("| wake-ups at rest, /min |"));
+    assert!(text[2].contains("at rest"));
+    let shown = |results: &Results| {
+        let summary = summary::summary(results).expect("a summary");
+        let [first, ..] = &summary.rows[..] else {
+            panic!("no rows")
+        };
+        let wakes = first.figure(crate::metric::Metric::WakeUps);
+        wakes.map(|figure| figure.median)
+    };
+    assert_eq!(shown(&all), Some(2.4));
+    all.cells.truncate(4);
+    assert_eq!(shown(&all), None);
+    assert!(!markdown(&all).contains("wake-ups at rest, /min"));
+}
+
+#[test]
+fn what_was_not_measured_at_rest_is_not_said_to_have_judged() {
+    let mut all = four();
+    all.cells.truncate(4);
+    for cell in &mut all.cells {
+        cell.cell.network = Network::Delay {
+            one_way_ms: 50.0,
+            jitter_ms: 0.0,
+            bits_per_s: None,
+        };
+    }
+    assert!(markdown(&all).contains("most of what it weighs was not measured"));
+    let html = page(&all);
+    assert!(
+        !html.contains("idle cells") && !html.contains("; at rest"),
+        "{html}"
+    );
 }
 
 #[test]
