@@ -77,7 +77,7 @@ struct MeasureArgs {
     /// The authorities to trust for an https URL, in PEM [default: those of the system].
     #[arg(long, value_name = "FILE", requires = "url")]
     ca: Option<PathBuf>,
-    /// A first look, in 30 seconds.
+    /// A first look, in 30 seconds: at 20 messages/s, without TLS, and without a verdict on trading, whose p99.9 takes more.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
     /// Everything that is varied, which takes many hours. Combine it with the options below.

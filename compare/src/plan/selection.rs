@@ -8,6 +8,15 @@ pub fn base_cells() -> Vec<Cell> {
     Axes::base().cells()
 }
 
+/// The same as often as a quick look needs it: of half a second, twice, a p99 can be told.
+pub fn quick_twice() -> Vec<Cell> {
+    let often = Axes {
+        rates: vec![steady(20.0)],
+        ..Axes::base()
+    };
+    often.cells()
+}
+
 /// What a quick look measures once: counts hardly differ between repeats, nor does a delay. There are as many clients as
 /// memory needs to be seen.
 pub fn quick_once() -> Vec<Cell> {

@@ -201,3 +201,17 @@ fn pings_of_http2_go_into_an_idle_window_as_often_wherever_they_begin() {
     });
     assert!(windows.all(|planned| planned.timing.measure == Duration::from_secs(4)));
 }
+
+#[test]
+fn a_quick_look_has_the_messages_of_a_p99_in_every_cell_that_publishes() {
+    let plan = plan(Depth::Quick, |_| ());
+    for planned in plan.cells {
+        let messages = planned.cell.rate.per_s()
+            * planned.timing.measure.as_secs_f64()
+            * planned.repeats as f64;
+        assert!(
+            planned.cell.rate == Rate::Idle || messages >= 20.0,
+            "{planned:?}"
+        );
+    }
+}

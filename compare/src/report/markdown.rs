@@ -16,6 +16,8 @@ pub const PLOT: &str = "latency-traffic.svg";
 pub fn markdown(results: &Results) -> String {
     let mut parts = vec!["# What each transport costs".to_owned(), origin(results)];
     parts.extend(notes::partial(results).map(|partial| format!("**{partial}**")));
+    let no_verdict = notes::no_verdict(results);
+    parts.extend(no_verdict.iter().map(|why| format!("**{why}**")));
     parts.extend(
         results
             .warnings
@@ -31,7 +33,9 @@ pub fn markdown(results: &Results) -> String {
                     "![Latency against traffic, a point for each transport]({PLOT})"
                 ));
             }
-            parts.push(verdicts(results));
+            if no_verdict.is_none() {
+                parts.push(verdicts(results));
+            }
             if summary.condition.transports_covered(results) > 1 {
                 parts.push(adjectives(results, &summary.condition));
             }

@@ -33,6 +33,22 @@ pub fn partial(results: &Results) -> Option<String> {
     })
 }
 
+/// Why there is no verdict at all, if no cell has the percentile that every case wants.
+pub fn no_verdict(results: &Results) -> Option<String> {
+    let has_tail = |cell: &CellResult| cell.is_valid() && Metric::P99.of(cell).is_some();
+    if results.cells.is_empty() || results.cells.iter().any(has_tail) {
+        return None;
+    }
+    let why = "every case wants a p99, which takes 20 different messages and 100 deliveries";
+    Some(match results.complete {
+        true => format!(
+            "No case is judged: {why}, and no valid cell has as many. A higher --rate, more --subscribers or a run without \
+             --quick give them."
+        ),
+        false => format!("No case is judged: {why}, and no valid cell has as many so far."),
+    })
+}
+
 /// The name and the values of an expectation: `p50 latency`, `100 ms to 110 ms`, `103 ms`.
 pub fn expectation(expectation: &Expectation) -> (String, String, String) {
     let field = expectation.figure.as_str();

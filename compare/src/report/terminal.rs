@@ -38,8 +38,13 @@ pub fn terminal(results: &Results) -> String {
                 text::condition(&summary.condition)
             ));
             parts.push(figures(&summary) + "\n");
-            parts.push(verdicts(results));
-            parts.push(COST.to_owned());
+            match notes::no_verdict(results) {
+                Some(why) => parts.push(wrapped(&why)),
+                None => {
+                    parts.push(verdicts(results));
+                    parts.push(COST.to_owned());
+                }
+            }
         }
         None => parts.push("No cell was measured.".to_owned()),
     }

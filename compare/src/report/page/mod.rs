@@ -31,7 +31,7 @@ pub fn page(results: &Results) -> Markup {
                     @if results.cells.is_empty() {
                         section { p { "No cell was measured, so there is nothing to compare." } }
                     } @else {
-                        (answer::verdicts(results))
+                        @if notes::no_verdict(results).is_none() { (answer::verdicts(results)) }
                         (answer::summary(results))
                         (answer::adjectives(results))
                         (figures::figures(results))
@@ -64,6 +64,9 @@ fn head(results: &Results) -> Markup {
             }
             @if let Some(partial) = notes::partial(results) {
                 p class="notice" role="note" { strong { "Not complete. " } (partial) }
+            }
+            @if let Some(why) = notes::no_verdict(results) {
+                p class="notice" role="note" { (why) }
             }
             @for warning in &results.warnings {
                 p class="notice" role="note" { strong { "Warning. " } (warning) }

@@ -244,6 +244,23 @@ fn what_was_not_measured_at_rest_is_not_said_to_have_judged() {
 }
 
 #[test]
+fn a_run_without_any_p99_says_once_that_nothing_is_judged() {
+    let mut all = four();
+    assert!(!terminal(&all).contains("No case is judged"));
+    for cell in &mut all.cells {
+        cell.figures.latency_p99_ms = None;
+        cell.figures.latency_p999_ms = None;
+    }
+    for text in [page(&all), markdown(&all), terminal(&all)] {
+        assert!(text.matches("No case is judged").count() == 1, "{text}");
+        assert!(!text.contains("cannot say"), "{text}");
+    }
+    assert!(terminal(&all).contains("--quick"));
+    all.complete = false;
+    assert!(terminal(&all).contains("so far") && !terminal(&all).contains("--quick"));
+}
+
+#[test]
 fn the_reference_is_where_most_transports_were_measured() {
     let mut all = four();
     all.cells.truncate(2);
