@@ -7,12 +7,12 @@ use std::time::SystemTime;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cell::{Network, Rate};
+use crate::interrupt::interrupted;
 use crate::label::{self, Only};
 use crate::machine::{self, Placement};
-use crate::network::namespace::{self, Order};
+use crate::network::namespace::Order;
 use crate::output::Output;
 use crate::place::{self, Place};
 use crate::plan::{Choice, Depth, Plan};
@@ -234,30 +234,6 @@ fn distinct<T: PartialEq + Clone>(named: &[T]) -> Vec<T> {
         }
     }
     once
-}
-
-/// The first Ctrl-C or SIGTERM, from the first poll on. A second one ends the process at once, and leaves no network
-/// namespace behind.
-async fn interrupted() {
-    let (Ok(mut interrupts), Ok(mut terminations)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        // Without them nobody can stop the run early, and it ends by itself.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupts.recv() => {}
-        _ = terminations.recv() => {}
-    }
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupts.recv() => {}
-            _ = terminations.recv() => {}
-        }
-        namespace::remove_own();
-        std::process::exit(EXIT_INTERRUPTED.into());
-    });
 }
 
 fn default_folder() -> PathBuf {

@@ -40,6 +40,7 @@ pub mod text;
 pub mod verdict;
 
 pub mod cli;
+mod interrupt;
 pub mod output;
 pub mod place;
 pub mod report;

@@ -44,14 +44,19 @@ impl Output {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let (path, new) = (
-            self.folder.join(name),
-            self.folder.join(format!(".{name}.new")),
-        );
-        fs::write(&new, bytes)
-            .and_then(|()| fs::rename(&new, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        replace(&self.folder.join(name), bytes)
     }
+}
+
+/// Writes a file beside its place and moves it there: a reader sees the whole of the old or the whole of the new.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let new = path.with_added_extension("new");
+    fs::write(&new, bytes)
+        .and_then(|()| fs::rename(&new, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The parts of a line, in the order of their columns.

@@ -78,8 +78,8 @@ fn a_terminated_run_leaves_a_report_and_no_namespace() {
 }
 
 #[test]
-fn ctrl_c_and_sigterm_leave_a_report_of_what_was_done() {
-    for asked in [Signal::INT, Signal::TERM] {
+fn signals_to_end_leave_a_report_of_what_was_done() {
+    for asked in [Signal::INT, Signal::TERM, Signal::HUP] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut child = program()
             .arg("--out")
@@ -100,6 +100,27 @@ fn ctrl_c_and_sigterm_leave_a_report_of_what_was_done() {
             "there is a report"
         );
     }
+}
+
+/// Nothing can be done about it any more: what there is has to be on disk before.
+#[test]
+fn a_run_that_is_killed_has_left_a_report_of_what_was_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = program()
+        .arg("--out")
+        .arg(folder.path())
+        .args(["--quick"])
+        .spawn()
+        .expect("it starts");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    until("a report of a cell", || {
+        let has_cell = read("report.md").contains("| WebSocket |");
+        (has_cell && read("report.html").contains("; 1 cell in")).then_some(())
+    });
+    child.kill().expect("it runs");
+    child.wait().expect("a child");
+    assert!(!results(folder.path()).expect("results").complete);
+    assert!(read("report.html").contains("Not complete."));
 }
 
 #[test]
