@@ -22,7 +22,7 @@ pub fn markdown(results: &Results) -> String {
         results
             .warnings
             .iter()
-            .map(|warning| format!("**Warning:** {}", escaped(warning))),
+            .map(|warning| format!("**Warning:** {}", escaped(&notes::sentence(warning)))),
     );
     match summary::summary(results) {
         Some(summary) => {
@@ -211,10 +211,10 @@ fn expectations(results: &Results) -> Option<String> {
 fn doubts(results: &Results) -> Option<String> {
     let mut lines = Vec::new();
     for kind in notes::warnings(results) {
-        let code = escaped(kind.code);
         lines.push(format!(
-            "- {}: {code}, {}",
+            "- {}: {}, {}",
             kind.effect(),
+            escaped(&kind.name()),
             text::counted(kind.cells.len(), "cell")
         ));
         let cells = kind.cells.iter();

@@ -132,11 +132,15 @@ fn doubts(results: &Results) -> Vec<String> {
         if more > 0 {
             lines.push(format!(
                 "{effect}: {} in {} more, see the report",
-                kind.code,
+                kind.name(),
                 text::counted(more, "cell")
             ));
         }
     }
+    let differing = notes::differing(results).filter(|(differing, _)| *differing > 0);
+    lines.extend(differing.map(|(differing, count)| {
+        format!("expected beside measured: {differing} of {count} figures differ, and the report names them")
+    }));
     let skipped = results.skipped.iter();
     lines.extend(skipped.map(|skipped| format!("skipped: {}: {}", skipped.what, skipped.why)));
     lines.iter().map(|line| wrapped(line)).collect()

@@ -69,7 +69,7 @@ fn head(results: &Results) -> Markup {
                 p class="notice" role="note" { (why) }
             }
             @for warning in &results.warnings {
-                p class="notice" role="note" { strong { "Warning. " } (warning) }
+                p class="notice" role="note" { strong { "Warning. " } (notes::sentence(warning)) }
             }
             @if invalid > 0 {
                 p class="notice" role="note" {

@@ -103,7 +103,7 @@ fn the_settings_of_a_gateway_of_our_own_are_named() {
 fn a_sentence_says_who_is_best_at_what() {
     let all = four();
     let summary = summary::summary(&all).expect("a summary");
-    insta::assert_snapshot!(notes::in_short(&summary).unwrap_or_default(), @"Soonest: WebSocket and SSE are level (60.0 µs, 70.0 µs). Fewest bytes for a message: WebSocket (130 B). Fewest bytes while waiting: WebSocket (1.20 kB an hour). Least CPU of the server for a message: short poll (1 s) (4.00 µs).");
+    insta::assert_snapshot!(notes::in_short(&summary).unwrap_or_default(), @"Soonest by p50: WebSocket and SSE are level (60.0 µs, 70.0 µs). Fewest bytes for a message: WebSocket (130 B). Fewest bytes while waiting: WebSocket (1.20 kB an hour). Least CPU of the server for a message: short poll (1 s) (4.00 µs).");
     assert_eq!(
         summary.rows[1].figures[0].map(|ranked| ranked.is_best),
         Some(true),
@@ -261,6 +261,51 @@ fn a_run_without_any_p99_says_once_that_nothing_is_judged() {
 }
 
 #[test]
+fn a_warning_of_the_whole_run_is_a_sentence() {
+    let mut all = four();
+    all.warnings.push("the gateway runs elsewhere".to_owned());
+    let said = "The gateway runs elsewhere.";
+    assert!(page(&all).contains(said) && markdown(&all).contains(said));
+    let ends = ["", "done.", "why?"].map(notes::sentence);
+    assert_eq!(ends, ["", "Done.", "Why?"]);
+}
+
+#[test]
+fn the_terminal_says_how_many_figures_differ() {
+    let mut all = four();
+    let said = "1 of 2 figures differ, and the report names them";
+    all.cells[0]
+        .expected
+        .push(expectation("latency_p50_ms", false));
+    assert!(!terminal(&all).contains("figures differ"));
+    all.cells[0]
+        .expected
+        .push(expectation("latency_max_ms", true));
+    assert!(terminal(&all).contains(said), "{}", terminal(&all));
+}
+
+#[test]
+fn a_plot_rounds_bytes_as_the_tables_do() {
+    let mut one = cell(Transport::LongPoll);
+    let figure = |value: f64| crate::results::Figure {
+        median: value,
+        min: value,
+        max: value,
+    };
+    let bytes = one.figures.bytes.as_mut().expect("bytes");
+    bytes.up.headers = figure(166.8);
+    bytes.down.handshake = figure(27.2);
+    bytes.down.headers = figure(82.4);
+    bytes.down.framing = figure(3.3);
+    let words = text::with_unit(
+        crate::metric::Metric::Bytes,
+        crate::metric::Metric::Bytes.of(&one).expect("bytes").median,
+    );
+    let html = page(&results(vec![one]));
+    assert!(html.contains(&format!("{words}, and")), "{words}: {html}");
+}
+
+#[test]
 fn the_reference_is_where_most_transports_were_measured() {
     let mut all = four();
     all.cells.truncate(2);
@@ -295,12 +340,12 @@ fn of_each_kind_of_warning_three_are_printed() {
     assert_eq!(printed(&with(3)), 3);
     assert_eq!(printed(&with(4)), 4);
     assert!(
-        with(4).contains("invalid: load_at_its_limit in 1 cell more, see the report"),
+        with(4).contains("invalid: load at its limit in 1 cell more, see the report"),
         "{}",
         with(4)
     );
     assert!(
         markdown(&results(vec![invalid(cell(Transport::Sse))]))
-            .contains("- invalid: load\\_at\\_its\\_limit, 1 cell\n")
+            .contains("- invalid: load at its limit, 1 cell\n")
     );
 }
