@@ -18,7 +18,7 @@ pub fn summary(results: &Results) -> Markup {
     };
     let table = html! {
         table class="figures" {
-            caption { (text::condition(&summary.condition)) }
+            caption { span { (text::condition(&summary.condition)) } }
             thead { tr {
                 th scope="col" { "transport" }
                 @for &metric in &summary.columns { (heading(summary::heading(metric))) }
@@ -133,7 +133,7 @@ pub fn adjectives(results: &Results) -> Markup {
     let columns = Aspect::ALL.map(|aspect| judgements(results, &condition, aspect));
     let table = html! {
         table class="adjectives" {
-            caption { (text::condition(&condition)) }
+            caption { span { (text::condition(&condition)) } }
             thead { tr {
                 th scope="col" { "transport" }
                 @for aspect in Aspect::ALL { th scope="col" { (aspect.name()) } }

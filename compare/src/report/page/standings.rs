@@ -43,10 +43,10 @@ fn standing(verdict: &Verdict) -> Markup {
     }
     let table = html! {
         table class="figures dense" {
-            caption {
+            caption { span {
                 b { (verdict.case.name) }
                 @if let Some(cells) = reasons::spoke(verdict) { ": " (cells) }
-            }
+            } }
             thead { tr {
                 th scope="col" { "transport" }
                 th scope="col" { "cost" }

@@ -229,6 +229,14 @@ fn on_paper_only_what_differs_is_listed() {
 }
 
 #[test]
+fn captions_stay_in_sight_where_their_tables_scroll() {
+    let html = page(&four());
+    let captions = html.matches("<caption>").count();
+    assert!(captions > 2 && html.matches("<caption><span>").count() == captions);
+    assert!(html.contains("caption span { display: inline-block; position: sticky;"));
+}
+
+#[test]
 fn nothing_measured_is_a_page_that_says_so() {
     let empty = results(Vec::new());
     assert!(page(&empty).contains("No cell was measured"));
