@@ -1,53 +1,47 @@
 //! What ends a run early: Ctrl-C, SIGTERM, and SIGHUP, which a terminal sends that is closed.
 
+use std::task::Poll;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::EXIT_INTERRUPTED;
 use crate::network::namespace;
 
-/// The signals that end a run.
-struct Signals(Vec<Signal>);
-
-impl Signals {
-    /// Listens from now on. Those that cannot be listened to end the process as ever.
-    fn listen() -> Self {
-        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
-        // `nohup` has it ignored, so that a run outlives its terminal.
-        if !ignores_hangup(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) {
-            kinds.push(SignalKind::hangup());
-        }
-        Self(
-            kinds
-                .into_iter()
-                .filter_map(|kind| signal(kind).ok())
-                .collect(),
-        )
-    }
-
-    /// The next of any kind; never, if there is none to wait for. Cancel safe.
-    async fn next(&mut self) {
-        std::future::poll_fn(|context| {
-            let mut is_there = false;
-            for signal in &mut self.0 {
-                is_there |= signal.poll_recv(context).is_ready();
-            }
-            if is_there {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
-            }
-        })
-        .await;
-    }
+/// Listens to these from now on. Those that cannot be listened to end the process as ever.
+fn listen(kinds: &[SignalKind]) -> Vec<Signal> {
+    let signals = kinds.iter().map(|kind| signal(*kind));
+    signals.filter_map(Result::ok).collect()
 }
 
-/// The first of them, from the first poll on. A second one ends the process at once, and leaves no network namespace behind.
-/// Cancel safe.
+/// The next of any of them; never, if there is none. Cancel safe.
+async fn next(signals: &mut [Signal]) {
+    std::future::poll_fn(|context| {
+        let mut is_there = false;
+        for signal in &mut *signals {
+            is_there |= signal.poll_recv(context).is_ready();
+        }
+        if is_there {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// The first of them, from the first poll on. A second Ctrl-C or SIGTERM ends the process at once, and leaves no network
+/// namespace behind; a second SIGHUP does not, for a shell that is closed sends one and the kernel another. Cancel safe.
 pub async fn interrupted() {
-    let mut signals = Signals::listen();
-    signals.next().await;
+    let asked = [SignalKind::interrupt(), SignalKind::terminate()];
+    let mut signals = listen(&asked);
+    // `nohup` has it ignored, so that a run outlives its terminal.
+    if !ignores_hangup(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) {
+        signals.extend(listen(&[SignalKind::hangup()]));
+    }
+    next(&mut signals).await;
+    let mut again = listen(&asked);
     tokio::spawn(async move {
-        signals.next().await;
+        next(&mut again).await;
         namespace::remove_own();
         std::process::exit(EXIT_INTERRUPTED.into());
     });

@@ -39,7 +39,7 @@ pub fn terminal(results: &Results) -> String {
             ));
             parts.push(figures(&summary) + "\n");
             match notes::no_verdict(results) {
-                Some(why) => parts.push(wrapped(&why)),
+                Some(why) => parts.push(textwrap::fill(&why, usize::from(WIDTH))),
                 None => {
                     parts.push(verdicts(results));
                     parts.push(COST.to_owned());

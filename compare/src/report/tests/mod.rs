@@ -1,4 +1,6 @@
+mod adjectives;
 mod tables;
+mod words;
 
 use std::path::Path;
 
