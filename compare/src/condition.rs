@@ -169,37 +169,41 @@ impl Choice {
     }
 }
 
-/// A figure of a cell's clients while nothing is published: the cell's own, else that of the idle cell that is nearest to
-/// it, of the same choice.
-pub fn at_rest(results: &Results, result: &CellResult, metric: Metric) -> Option<Figure> {
-    let own = match (result.cell.rate, metric) {
-        (Rate::Idle, _) | (_, Metric::IdleBytes) => metric.of(result),
-        _ => None,
+/// A figure of a cell's clients while nothing is published, with the cell that it is of: the cell itself if it is idle, else
+/// the idle cell that is nearest to it, of the same choice over the same protocol. What another protocol costs at rest says
+/// nothing of this one.
+pub fn at_rest<'a>(
+    results: &'a Results,
+    result: &'a CellResult,
+    metric: Metric,
+) -> Option<(&'a CellResult, Figure)> {
+    let cells = match result.cell.rate {
+        Rate::Idle => vec![result],
+        Rate::Steady { .. } | Rate::Bursts { .. } => idle_cells(results, &result.cell),
     };
-    own.or_else(|| {
-        idle_cells(results, &result.cell)
-            .into_iter()
-            .find_map(|idle| metric.of(idle))
-    })
+    cells
+        .into_iter()
+        .find_map(|idle| Some((idle, metric.of(idle)?)))
 }
 
-/// The valid idle cells of a cell's choice, the nearest first.
+/// The valid idle cells of a cell's choice and protocol, the nearest first.
 fn idle_cells<'a>(results: &'a Results, cell: &Cell) -> Vec<&'a CellResult> {
+    let is_same = |other: &Cell| {
+        other.rate == Rate::Idle
+            && other.protocol == cell.protocol
+            && Choice::of(other) == Choice::of(cell)
+    };
     let mut cells: Vec<&CellResult> = results
         .cells
         .iter()
-        .filter(|other| {
-            other.cell.rate == Rate::Idle && Choice::of(&other.cell) == Choice::of(cell)
-        })
-        .filter(|other| other.is_valid())
+        .filter(|other| is_same(&other.cell) && other.is_valid())
         .collect();
     let distance = |other: &CellResult| {
-        let protocol = f64::from(u8::from(other.cell.protocol != cell.protocol));
         let delay_ms = (other.cell.network.one_way_ms() - cell.network.one_way_ms()).abs();
         let subscribers = (other.cell.subscribers.max(1) as f64 / cell.subscribers.max(1) as f64)
             .ln()
             .abs();
-        protocol * 1e6 + delay_ms * 100.0 + subscribers
+        delay_ms * 100.0 + subscribers
     };
     cells.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
     cells
@@ -247,10 +251,12 @@ mod tests {
         far.figures.idle_bytes_per_hour = exactly(2.0);
         let measured = |cells: Vec<CellResult>| {
             at_rest(&results(cells), &cell(Transport::Sse), Metric::IdleBytes)
-                .map(|figure| figure.median)
+                .map(|(_, figure)| figure.median)
         };
         assert_eq!(measured(vec![far.clone(), near.clone()]), Some(1.0));
-        assert_eq!(measured(vec![far, invalid(near)]), Some(2.0));
+        assert_eq!(measured(vec![far.clone(), invalid(near)]), Some(2.0));
         assert_eq!(measured(vec![idle(Transport::Poll)]), None);
+        far.cell.protocol = Protocol::Http2Tls;
+        assert_eq!(measured(vec![far]), None, "another protocol says nothing");
     }
 }

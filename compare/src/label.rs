@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::cell::{Cell, Network, Protocol, Rate, Transport};
+use crate::text;
 
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,8 +63,12 @@ impl fmt::Display for Network {
 /// A cell in one line.
 pub fn of(cell: &Cell) -> String {
     let mut label = format!(
-        "{} {}, {}, {} B, {} subscribers",
-        cell.transport, cell.protocol, cell.rate, cell.payload_bytes, cell.subscribers
+        "{} {}, {}, {}, {}",
+        cell.transport,
+        cell.protocol,
+        cell.rate,
+        text::payload(cell.payload_bytes),
+        text::subscribers(cell.subscribers)
     );
     if let Some(interval) = cell.poll_interval_s {
         label.push_str(&format!(", every {interval} s"));
@@ -263,6 +268,9 @@ mod tests {
     fn a_label_says_what_is_special() {
         let mut cell = crate::cell::tests::cell();
         assert_eq!(of(&cell), "websocket h1, 10/s, 32 B, 10 subscribers");
+        (cell.subscribers, cell.payload_bytes) = (1, 16_384);
+        assert_eq!(of(&cell), "websocket h1, 10/s, 16 KiB, 1 subscriber");
+        (cell.subscribers, cell.payload_bytes) = (10, 32);
         cell.network = Network::Loss {
             percent: 1.0,
             one_way_ms: 10.0,

@@ -44,14 +44,19 @@ impl Output {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let (path, new) = (
-            self.folder.join(name),
-            self.folder.join(format!(".{name}.new")),
-        );
-        fs::write(&new, bytes)
-            .and_then(|()| fs::rename(&new, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        replace(&self.folder.join(name), bytes)
     }
+}
+
+/// Writes a file beside its place and moves it there: a reader sees the whole of the old or the whole of the new.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let new = path.with_added_extension("new");
+    fs::write(&new, bytes)
+        .and_then(|()| fs::rename(&new, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The parts of a line, in the order of their columns.
@@ -67,7 +72,7 @@ const PARTS: [&str; 8] = [
 ];
 
 /// One line for each cell, one column for each figure: its median, least and most. What was not measured is empty; what was
-/// measured in no cell has no column.
+/// measured in no cell has no column, and without cells there is nothing.
 pub fn csv(results: &Results) -> Result<Vec<u8>> {
     let mut rows = Vec::new();
     for cell in &results.cells {
@@ -100,6 +105,10 @@ pub fn csv(results: &Results) -> Result<Vec<u8>> {
     }
     // Stable: within a part the order is that of before.
     names.sort_by_key(|name| PARTS.iter().position(|part| is_of(name, part)));
+    // A line without columns would be written as one with an empty one.
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(&names)?;
     for row in &rows {
@@ -137,6 +146,12 @@ mod tests {
     use super::*;
     use crate::cell::Transport;
     use crate::sample;
+
+    #[test]
+    fn no_cells_are_no_lines() {
+        let empty = csv(&sample::results(Vec::new())).expect("written");
+        assert_eq!(empty, b"");
+    }
 
     #[test]
     fn a_figure_that_one_cell_lacks_has_no_column_beside_its_parts() {

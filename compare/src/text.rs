@@ -63,6 +63,13 @@ pub fn with_unit(metric: Metric, value: f64) -> String {
     }
 }
 
+/// The value of a figure by its name in [`crate::results::Expectation`], with its unit where it has one.
+pub fn of_figure(field: &str, value: f64) -> String {
+    let metric = Metric::by_field(field);
+    let metric = metric.or_else(|| field.starts_with("bytes.").then_some(Metric::Bytes));
+    metric.map_or_else(|| number(value), |metric| with_unit(metric, value))
+}
+
 /// So many of something.
 pub fn counted(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };

@@ -17,7 +17,7 @@ use crate::level::Level;
 use crate::metric::Metric;
 use crate::results::{Figure, Results};
 use case::{CASES, Case, Weight};
-use contender::{examine, measured_weights, not_measured};
+use contender::{examine, measured_weights, not_measured, rested};
 use cost::{answer, level, rank};
 
 /// The least share of what a case weighs that has to be measured.
@@ -30,6 +30,8 @@ pub struct Verdict {
     pub case: &'static Case,
     /// The condition whose cells spoke, if there is one.
     pub condition: Option<Condition>,
+    /// The conditions of the idle cells that spoke for what is weighed at rest; none if there was no such cell.
+    pub at_rest: Vec<Condition>,
     /// What came out.
     pub answer: Answer,
     /// What it weighs and what was measured of nobody, so that it counts for nobody.
@@ -168,6 +170,7 @@ pub fn judge(case: &'static Case, results: &Results) -> Verdict {
         return Verdict {
             case,
             condition: None,
+            at_rest: Vec::new(),
             answer: Answer::CannotSay(format!("nothing was measured with {wanted}")),
             unmeasured: Vec::new(),
             contenders: Vec::new(),
@@ -184,6 +187,7 @@ pub fn judge(case: &'static Case, results: &Results) -> Verdict {
     Verdict {
         case,
         condition: Some(condition),
+        at_rest: rested(&weights, &cells, results),
         answer: if is_enough(case, &weights) {
             answer(&weights, &contenders)
         } else {

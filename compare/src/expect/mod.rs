@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::cell::Cell;
 use crate::results::{Expectation, Figure, Figures};
+use crate::text;
 
 use line::Line;
 use work::Work;
@@ -119,13 +120,9 @@ fn held(limits: &Limits, measured: f64) -> Expectation {
         from: *from,
         to: *to,
         measured,
-        why: format!("{why}; tolerance {}", round(*tolerance)),
+        why: format!("{why}; tolerance {}", text::of_figure(figure, *tolerance)),
         differs: measured < from - slack || measured > to + slack,
     }
-}
-
-fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

@@ -88,6 +88,22 @@ fn a_long_poll_takes_up_to_three() {
     );
 }
 
+#[test]
+fn a_tolerance_has_the_unit_of_its_figure() {
+    let figures = Figures {
+        idle_bytes_per_hour: figure(1152.0),
+        resume_ms: figure(1.0),
+        ..Figures::default()
+    };
+    let expected = expectations(&idle(Transport::WebSocket), &figures, &measured());
+    let said: Vec<&str> = expected
+        .iter()
+        .filter_map(|expected| expected.why.rsplit_once("; tolerance "))
+        .map(|(_, tolerance)| tolerance)
+        .collect();
+    assert_eq!(said, ["1.00 ms", "173 B"]);
+}
+
 /// Whether a p50 differs, with so much work for each message on either side.
 fn differs_with_work(cell: &Cell, p50_ms: f64, server_ms: f64, load_ms: f64) -> bool {
     let figures = Figures {

@@ -39,6 +39,23 @@ impl Choice {
         self.only.iter().filter_map(protocol).collect()
     }
 
+    /// What was chosen for a transport that was left out, and would change nothing.
+    pub fn idle_option(&self) -> Option<&'static str> {
+        let transports = self.transports();
+        let is_left_out = |transport| !transports.is_empty() && !transports.contains(&transport);
+        if self.deflate && is_left_out(Transport::WebSocket) {
+            return Some(
+                "--deflate is for WebSockets only: name websocket in --only, too, or leave it out",
+            );
+        }
+        if !self.intervals.is_empty() && is_left_out(Transport::Poll) {
+            return Some(
+                "--interval is for short polls only: name poll in --only, too, or leave it out",
+            );
+        }
+        None
+    }
+
     /// True if protocols were chosen.
     pub fn names_protocols(&self) -> bool {
         !self.protocols().is_empty()

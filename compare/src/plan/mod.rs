@@ -11,7 +11,7 @@ use crate::cell::{Cell, Protocol, Rate, Transport};
 use crate::run::Timing;
 
 use axes::Axes;
-use selection::{base_cells, quick_once, usual_cells, usual_twice};
+use selection::{base_cells, quick_once, quick_twice, usual_cells, usual_twice};
 use timing::timing_of;
 
 pub use choice::Choice;
@@ -50,6 +50,9 @@ pub struct Plan {
     pub repeats: usize,
 }
 
+/// How long a quick look measures what it measures once: 20 messages at 10/s, the fewest that a p99 is told of.
+const QUICK_ONCE: Duration = Duration::from_secs(2);
+
 impl Plan {
     /// The cells for a depth and a choice.
     pub fn new(depth: Depth, choice: &Choice) -> Self {
@@ -62,7 +65,8 @@ impl Plan {
             warm_up: Duration::from_millis(warm_up_ms),
             measure: Duration::from_millis(measure_ms),
         };
-        let planned = |cells: Vec<Cell>, repeats: usize| {
+        let for_so_long = |cells: Vec<Cell>, repeats: usize, measure: Duration| {
+            let timing = Timing { measure, ..timing };
             let planned = cells.into_iter().map(move |cell| Planned {
                 timing: timing_of(&cell, depth, timing),
                 repeats: repeats_of(&cell, depth, repeats),
@@ -70,10 +74,15 @@ impl Plan {
             });
             planned.collect::<Vec<_>>()
         };
+        let planned = |cells, repeats| for_so_long(cells, repeats, timing.measure);
         let mut cells = match depth {
             Depth::Full => planned(Axes::full().with(choice).cells(), repeats),
             _ if choice.is_matrix() => planned(Axes::base().with(choice).cells(), repeats),
-            Depth::Quick => [planned(base_cells(), repeats), planned(quick_once(), 1)].concat(),
+            Depth::Quick => [
+                planned(quick_twice(), repeats),
+                for_so_long(quick_once(), 1, QUICK_ONCE),
+            ]
+            .concat(),
             Depth::Usual => [
                 planned(base_cells(), repeats),
                 planned(usual_cells(), repeats),

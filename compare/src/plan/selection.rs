@@ -8,6 +8,15 @@ pub fn base_cells() -> Vec<Cell> {
     Axes::base().cells()
 }
 
+/// The same as often as a quick look needs it: of half a second, twice, a p99 can be told.
+pub fn quick_twice() -> Vec<Cell> {
+    let often = Axes {
+        rates: vec![steady(20.0)],
+        ..Axes::base()
+    };
+    often.cells()
+}
+
 /// What a quick look measures once: counts hardly differ between repeats, nor does a delay. There are as many clients as
 /// memory needs to be seen.
 pub fn quick_once() -> Vec<Cell> {
@@ -53,10 +62,24 @@ pub fn usual_cells() -> Vec<Cell> {
         rates: vec![Rate::Idle],
         ..Axes::base()
     };
-    [fast, many, encrypted, compressed, often, idle]
-        .iter()
-        .flat_map(Axes::cells)
-        .collect()
+    // What it costs to wait is judged over TLS, as on the Internet, and without it beside that.
+    let idle_encrypted = Axes {
+        protocols: vec![Protocol::Http2Tls],
+        rates: vec![Rate::Idle],
+        ..Axes::base()
+    };
+    [
+        fast,
+        many,
+        encrypted,
+        compressed,
+        often,
+        idle,
+        idle_encrypted,
+    ]
+    .iter()
+    .flat_map(Axes::cells)
+    .collect()
 }
 
 /// What takes longer, and varies less.

@@ -9,12 +9,17 @@ use crate::run::{Timing, attach_at_once};
 /// Longer where little happens.
 pub fn timing_of(cell: &Cell, depth: Depth, usual: Timing) -> Timing {
     let least_s = match cell.rate {
-        // Beats are a second apart in idle cells, see `wire.rs`; polls are apart by their interval.
+        // Beats are a second apart in idle cells, see `wire.rs`; polls are apart by their interval. Each is the same, so one of
+        // many clients is enough. HTTP/2's pings are 0.8 s apart: four seconds have five of them wherever they begin, and one
+        // second would have one or two.
         Rate::Idle => {
-            let beats = if depth == Depth::Quick && cell.transport == Transport::Poll {
-                1.0
-            } else {
-                2.0
+            let beats = match (cell.transport, cell.protocol) {
+                (
+                    Transport::WebSocket | Transport::Sse | Transport::LongPoll,
+                    Protocol::Http2Tls,
+                ) => 4.0,
+                _ if depth == Depth::Full => 2.0,
+                _ => 1.0,
             };
             beats * cell.poll_interval_s.unwrap_or(1.0).max(1.0)
         }
@@ -64,7 +69,7 @@ impl Planned {
     /// How long a repeat takes, about.
     pub fn estimate(&self) -> Duration {
         /// A process, its certificates read, its first connections.
-        const START_S: f64 = 0.15;
+        const START_S: f64 = 0.03;
         let cell = &self.cell;
         let one_way_s = one_way_s(&cell.network);
         let round_trips = if cell.protocol == Protocol::Http1 {
@@ -74,7 +79,7 @@ impl Planned {
         };
         let attach_s = match cell.protocol {
             Protocol::Http1 => 0.0003,
-            Protocol::Http1Tls | Protocol::Http2Tls => 0.002,
+            Protocol::Http1Tls | Protocol::Http2Tls => 0.001,
         };
         // A delay begins when all are attached; losses are there from the beginning.
         let trips = match cell.network {
@@ -89,9 +94,10 @@ impl Planned {
         let waiting = if idle {
             0.0
         } else {
-            cell.poll_interval_s.unwrap_or_default() + 4.0 * one_way_s
+            cell.poll_interval_s.unwrap_or_default() + 3.0 * one_way_s
         };
-        let starts = 2.0 * round_trips * 2.0 * one_way_s + 0.02;
+        // One round trip less than to attach, for each of both: nothing is subscribed to beforehand.
+        let starts = 2.0 * (round_trips - 1.0) * 2.0 * one_way_s + 0.02;
         let rest = Duration::from_secs_f64(START_S + attaching + waiting + starts);
         self.timing.warm_up + self.timing.measure + rest
     }

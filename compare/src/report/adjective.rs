@@ -9,7 +9,8 @@ use crate::verdict::case::{IDLE_BYTES_MIN, MEMORY_KIB_MIN, REQUESTS_MIN, TINY};
 
 /// How a word comes about, for whoever reads the table.
 pub const RULE: &str = "First what guides say, then what was measured. Each figure is divided by the least of the four; the largest \
-     of a transport's ratios decides: low is at most 2, medium at most 10, high is more. Fewer than 0.05 requests for a message, \
+     of a transport's ratios decides: low is at most 2, medium at most 10, high is more. A figure that one transport alone has \
+     decides nothing. Fewer than 0.05 requests for a message, \
      1 kB an hour and 1 KiB of memory count as that much.";
 
 /// A word of the guides.
@@ -50,8 +51,8 @@ pub struct Judgement {
 /// What the figures say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
-    /// By the largest ratio, as [`RULE`] says.
-    pub adjective: Adjective,
+    /// By the largest ratio, as [`RULE`] says; absent if no figure has another beside it.
+    pub adjective: Option<Adjective>,
     /// The figures.
     pub figures: Vec<Compared>,
     /// What others have and this has not: it may be worse than its word.
@@ -65,15 +66,18 @@ pub struct Compared {
     pub metric: Metric,
     /// The median.
     pub value: f64,
-    /// Divided by the least of the four, neither below the floor.
-    pub ratio: f64,
+    /// Divided by the least of the four, neither below the floor; absent if no other transport has this figure.
+    pub ratio: Option<f64>,
 }
 
 impl Compared {
     /// The figure with its ratio: `80.0 µs (1.10 ×)`.
     pub fn in_words(&self) -> String {
         let value = text::with_unit(self.metric, self.value);
-        format!("{value} ({} ×)", text::number(self.ratio))
+        match self.ratio {
+            Some(ratio) => format!("{value} ({} ×)", text::number(ratio)),
+            None => format!("{value} (nothing to compare with)"),
+        }
     }
 }
 
@@ -149,14 +153,15 @@ pub fn judgements(results: &Results, condition: &Condition, aspect: Aspect) -> [
     let own = Transport::ALL.map(|transport| figures(results, condition, transport, aspect));
     let least = |metric: Metric| {
         let values = own.iter().flatten().filter(|(other, _)| *other == metric);
-        let values = values.map(|(_, value)| value.max(floor(metric)));
-        values.min_by(f64::total_cmp)
+        let values: Vec<f64> = values.map(|(_, value)| value.max(floor(metric))).collect();
+        let least = values.iter().copied().min_by(f64::total_cmp)?;
+        Some(Least {
+            metric,
+            // Alone it would be the least of all, whatever it is.
+            value: (values.len() > 1).then_some(least),
+        })
     };
-    let all: Vec<(Metric, f64)> = aspect
-        .metrics()
-        .iter()
-        .filter_map(|&metric| Some((metric, least(metric)?)))
-        .collect();
+    let all: Vec<Least> = aspect.metrics().iter().copied().filter_map(least).collect();
     let mut own = own.iter();
     Transport::ALL.map(|transport| Judgement {
         transport,
@@ -165,24 +170,36 @@ pub fn judgements(results: &Results, condition: &Condition, aspect: Aspect) -> [
     })
 }
 
+/// The least figure of all transports.
+#[derive(Debug, Clone, Copy)]
+struct Least {
+    metric: Metric,
+    /// Absent if one transport alone has it.
+    value: Option<f64>,
+}
+
 /// The word for the figures of one transport beside the least of all.
-fn measured(own: &[(Metric, f64)], least: &[(Metric, f64)]) -> Option<Measured> {
+fn measured(own: &[(Metric, f64)], all: &[Least]) -> Option<Measured> {
     let mut figures = Vec::new();
     let mut missing = Vec::new();
-    for &(metric, least) in least {
+    for &Least {
+        metric,
+        value: least,
+    } in all
+    {
         match own.iter().find(|(other, _)| *other == metric) {
             Some(&(_, value)) => figures.push(Compared {
                 metric,
                 value,
-                ratio: value.max(floor(metric)) / least,
+                ratio: least.map(|least| value.max(floor(metric)) / least),
             }),
             None => missing.push(metric),
         }
     }
-    let ratios = figures.iter().map(|figure| figure.ratio);
-    let worst = ratios.max_by(f64::total_cmp)?;
-    Some(Measured {
-        adjective: Adjective::of_ratio(worst),
+    let ratios = figures.iter().filter_map(|figure| figure.ratio);
+    let worst = ratios.max_by(f64::total_cmp);
+    (!figures.is_empty()).then(|| Measured {
+        adjective: worst.map(Adjective::of_ratio),
         figures,
         missing,
     })
@@ -220,7 +237,7 @@ fn figures(
 
 fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<f64> {
     let figure = match metric {
-        Metric::IdleBytes => at_rest(results, cell, metric),
+        Metric::IdleBytes => at_rest(results, cell, metric).map(|(_, figure)| figure),
         _ => metric.of(cell),
     };
     figure.map(|figure| figure.median)

@@ -1,7 +1,7 @@
 //! The report as Markdown: the tables and the method, fit for a README.
 
-use super::adjective::{Aspect, RULE, judgements};
-use super::summary::{MARKED, Row, Summary, summary};
+use super::adjective::{Adjective, Aspect, RULE, judgements};
+use super::summary::{self, MARKED, Row, Summary};
 use super::{notes, reasons};
 use crate::condition::Condition;
 use crate::metric::Metric;
@@ -16,13 +16,15 @@ pub const PLOT: &str = "latency-traffic.svg";
 pub fn markdown(results: &Results) -> String {
     let mut parts = vec!["# What each transport costs".to_owned(), origin(results)];
     parts.extend(notes::partial(results).map(|partial| format!("**{partial}**")));
+    let no_verdict = notes::no_verdict(results);
+    parts.extend(no_verdict.iter().map(|why| format!("**{why}**")));
     parts.extend(
         results
             .warnings
             .iter()
-            .map(|warning| format!("**Warning:** {}", escaped(warning))),
+            .map(|warning| format!("**Warning:** {}", escaped(&notes::sentence(warning)))),
     );
-    match summary(results) {
+    match summary::summary(results) {
         Some(summary) => {
             parts.extend(notes::in_short(&summary));
             parts.push(figures(&summary));
@@ -31,7 +33,9 @@ pub fn markdown(results: &Results) -> String {
                     "![Latency against traffic, a point for each transport]({PLOT})"
                 ));
             }
-            parts.push(verdicts(results));
+            if no_verdict.is_none() {
+                parts.push(verdicts(results));
+            }
             if summary.condition.transports_covered(results) > 1 {
                 parts.push(adjectives(results, &summary.condition));
             }
@@ -58,7 +62,7 @@ fn origin(results: &Results) -> String {
 
 fn figures(summary: &Summary) -> String {
     let headings = summary.columns.iter().map(|metric| {
-        let (name, unit) = metric.heading();
+        let (name, unit) = summary::heading(*metric);
         format!("{name}, {unit}")
     });
     let mut lines = vec![
@@ -148,12 +152,8 @@ fn adjectives(results: &Results, condition: &Condition) -> String {
             let missing = measured.missing.iter();
             let missing = missing.map(|metric| format!("{} not measured", metric.name()));
             let figures: Vec<String> = figures.chain(missing).collect();
-            format!(
-                "{} → {}: {}",
-                judgement.said.word(),
-                measured.adjective.word(),
-                figures.join(", ")
-            )
+            let word = measured.adjective.map_or("no word", Adjective::word);
+            format!("{} → {word}: {}", judgement.said.word(), figures.join(", "))
         });
         lines.push(line(
             std::iter::once(text::transport(judged.transport).to_owned()).chain(cells),
@@ -211,10 +211,10 @@ fn expectations(results: &Results) -> Option<String> {
 fn doubts(results: &Results) -> Option<String> {
     let mut lines = Vec::new();
     for kind in notes::warnings(results) {
-        let code = escaped(kind.code);
         lines.push(format!(
-            "- {}: {code}, {}",
+            "- {}: {}, {}",
             kind.effect(),
+            escaped(&kind.name()),
             text::counted(kind.cells.len(), "cell")
         ));
         let cells = kind.cells.iter();

@@ -2,6 +2,7 @@
 
 mod adjective;
 mod markdown;
+mod meanwhile;
 mod notes;
 mod page;
 mod plot;
@@ -17,8 +18,11 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::condition::Condition;
+use crate::output::replace;
 use crate::results::Results;
 use printable::printable;
+
+pub use meanwhile::Meanwhile;
 
 /// Writes `report.html`, `report.md` and `latency-traffic.svg` into a folder that exists. Each is written beside its place
 /// and then moved there, so that a reader sees the whole of the old or the whole of the new. Without a figure to plot
@@ -27,11 +31,11 @@ use printable::printable;
 /// # Errors
 /// If the folder cannot be written.
 pub fn write(results: &Results, folder: &Path) -> anyhow::Result<()> {
-    replace(&folder.join("report.html"), &html(results))?;
-    replace(&folder.join("report.md"), &markdown(results))?;
+    replace(&folder.join("report.html"), html(results).as_bytes())?;
+    replace(&folder.join("report.md"), markdown(results).as_bytes())?;
     let plot = folder.join(markdown::PLOT);
     match latency_traffic(results) {
-        Some(svg) => replace(&plot, &svg),
+        Some(svg) => replace(&plot, svg.as_bytes()),
         None if plot.exists() => {
             std::fs::remove_file(&plot).with_context(|| format!("cannot remove {}", plot.display()))
         }
@@ -59,11 +63,4 @@ pub fn latency_traffic(results: &Results) -> Option<String> {
     let condition = Condition::reference(results)?;
     let plot = plot::traffic::plot(results, &condition, 760.0, 420.0)?;
     Some(plot.standalone())
-}
-
-fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
-    let beside = path.with_added_extension("new");
-    std::fs::write(&beside, text).with_context(|| format!("cannot write {}", beside.display()))?;
-    std::fs::rename(&beside, path)
-        .with_context(|| format!("cannot move {} into its place", path.display()))
 }

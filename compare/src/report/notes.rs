@@ -33,6 +33,22 @@ pub fn partial(results: &Results) -> Option<String> {
     })
 }
 
+/// Why there is no verdict at all, if no cell has the percentile that every case wants.
+pub fn no_verdict(results: &Results) -> Option<String> {
+    let has_tail = |cell: &CellResult| cell.is_valid() && Metric::P99.of(cell).is_some();
+    if results.cells.is_empty() || results.cells.iter().any(has_tail) {
+        return None;
+    }
+    let why = "every case wants a p99, which takes 20 different messages and 100 deliveries";
+    Some(match results.complete {
+        true => format!(
+            "No case is judged: {why}, and no valid cell has as many. A higher --rate, more --subscribers or a run without \
+             --quick give them."
+        ),
+        false => format!("No case is judged: {why}, and no valid cell has as many so far."),
+    })
+}
+
 /// The name and the values of an expectation: `p50 latency`, `100 ms to 110 ms`, `103 ms`.
 pub fn expectation(expectation: &Expectation) -> (String, String, String) {
     let field = expectation.figure.as_str();
@@ -41,9 +57,7 @@ pub fn expectation(expectation: &Expectation) -> (String, String, String) {
         || field.replace(['_', '.'], " "),
         |metric| metric.name().to_owned(),
     );
-    let unit = metric.or_else(|| field.starts_with("bytes.").then_some(Metric::Bytes));
-    let value =
-        |value: f64| unit.map_or_else(|| text::number(value), |unit| text::with_unit(unit, value));
+    let value = |value: f64| text::of_figure(field, value);
     let (from, to) = (value(expectation.from), value(expectation.to));
     let range = if from == to {
         from
@@ -51,6 +65,14 @@ pub fn expectation(expectation: &Expectation) -> (String, String, String) {
         format!("{from} to {to}")
     };
     (name, range, value(expectation.measured))
+}
+
+/// How many figures are not where arithmetic puts them, and of how many; nothing if none was expected anywhere.
+pub fn differing(results: &Results) -> Option<(usize, usize)> {
+    let all = || results.cells.iter().flat_map(|cell| &cell.expected);
+    let differing = all().filter(|expected| expected.differs).count();
+    let count = all().count();
+    (count > 0).then_some((differing, count))
 }
 
 /// Warnings of one kind.
@@ -65,6 +87,11 @@ pub struct Warnings<'a> {
 }
 
 impl Warnings<'_> {
+    /// Its name in words: `wide spread`.
+    pub fn name(&self) -> String {
+        self.code.replace('_', " ")
+    }
+
     /// What they do to their cells, in a word.
     pub fn effect(&self) -> &'static str {
         if self.invalidates {
@@ -73,6 +100,17 @@ impl Warnings<'_> {
             "warning"
         }
     }
+}
+
+/// A text that stands for itself: with a capital letter, and a full stop if nothing else ends it.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.trim().chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let mut sentence: String = first.chain(letters).collect();
+    if !sentence.is_empty() && !sentence.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
 }
 
 /// Every warning of every cell by kind, those that make cells invalid first.
@@ -119,7 +157,7 @@ pub fn amiss(cell: &CellResult) -> Option<String> {
 /// compare with.
 pub fn in_short(summary: &Summary) -> Option<String> {
     let wanted = [
-        (Metric::P50, "Soonest", ""),
+        (Metric::P50, "Soonest by p50", ""),
         (Metric::Bytes, "Fewest bytes for a message", ""),
         (Metric::IdleBytes, "Fewest bytes while waiting", " an hour"),
         (Metric::Cpu, "Least CPU of the server for a message", ""),

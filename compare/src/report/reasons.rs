@@ -10,7 +10,7 @@ use crate::verdict::{Answer, Contender, Decisive, Standing, Verdict};
 pub const RULE: &str = "Each case takes the cells of one condition among those that fit. Which, is decided in this order: the most \
      transports that were measured; a delayed network, where one is wanted; the most of what the case weighs; the nearest to \
      what is best for it, by the factors between rates, subscribers and delays; the smallest payload; TLS before none. What is \
-     weighed at rest comes from the nearest idle cell of the same transport. A transport that does not hold what must hold, by \
+     weighed at rest comes from the nearest idle cell of the same transport over the same protocol. A transport that does not hold what must hold, by \
      its median, is out. The others have a cost: \
      each weighed figure, divided by the least of them, to the power of its share of the weights, multiplied; best at \
      everything is 1. The least cost is taken. A transport within 10 % is level with it; one that is further off, but \
@@ -22,11 +22,21 @@ pub const RULE: &str = "Each case takes the cells of one condition among those t
 pub const COST: &str = "A transport's cost: each figure that the case weighs, divided by the least of them, to the power of its share of \
      the weights, multiplied; who is best at everything has 1.";
 
-/// The cells that spoke for a case: `HTTP/1.1, 10/s, 32 B, 50 subscribers, 50 ms each way`, and what would be best
-/// for it, where that is something else.
+/// The cells that spoke for a case, the idle ones apart: `HTTP/1.1, 10/s, 32 B, 50 subscribers, 50 ms each way; at rest
+/// HTTP/1.1, idle, 50 subscribers, loopback`.
+pub fn spoke(verdict: &Verdict) -> Option<String> {
+    let spoke = text::condition(verdict.condition.as_ref()?);
+    let idle: Vec<String> = verdict.at_rest.iter().map(text::condition).collect();
+    Some(match idle.is_empty() {
+        true => spoke,
+        false => format!("{spoke}; at rest {}", text::list(&idle, "and")),
+    })
+}
+
+/// The cells that spoke for a case, and what would be best for it, where that is something else.
 pub fn cells(verdict: &Verdict) -> Option<String> {
     let condition: &Condition = verdict.condition.as_ref()?;
-    let spoke = text::condition(condition);
+    let spoke = spoke(verdict)?;
     let setting = &verdict.case.setting;
     let is_best = (condition.rate.per_s(), condition.subscribers)
         == (setting.per_s_near, setting.subscribers_near);
@@ -34,9 +44,7 @@ pub fn cells(verdict: &Verdict) -> Option<String> {
         true => String::new(),
         false => format!("; best would be {}", setting.best_in_words()),
     };
-    let is_at_rest = verdict.case.weights.iter().any(|weight| weight.at_rest);
-    let idle = if is_at_rest { ", and idle cells" } else { "" };
-    Some(format!("{spoke}{idle}{best}"))
+    Some(format!("{spoke}{best}"))
 }
 
 /// What a verdict recommends, in a word or two.

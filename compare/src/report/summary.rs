@@ -59,7 +59,7 @@ impl Row<'_> {
 pub struct Ranked {
     /// The figure.
     pub figure: Figure,
-    /// Whether it is the least of the valid rows, or level with that. Never so in an invalid row, nor if there is only one.
+    /// Whether it is the least of the valid rows, or level with that. Never so in an invalid row, nor where only one has it.
     pub is_best: bool,
 }
 
@@ -93,13 +93,13 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
     let figure = |cell, metric| figure(results, cell, metric);
     let is_measured = |metric: &Metric| cells.iter().any(|cell| figure(cell, *metric).is_some());
     let columns: Vec<Metric> = COLUMNS.into_iter().filter(is_measured).collect();
-    // With one row there is nothing to rank.
-    let is_ranked = cells.iter().filter(|cell| cell.is_valid()).count() > 1;
     let least: Vec<Option<Figure>> = columns
         .iter()
         .map(|&metric| {
             let valid = cells.iter().filter(|cell| cell.is_valid());
-            least(valid.filter_map(|cell| figure(cell, metric)))
+            let valid: Vec<Figure> = valid.filter_map(|cell| figure(cell, metric)).collect();
+            // One alone is the least, whatever it is.
+            least(valid.iter().copied()).filter(|_| valid.len() > 1)
         })
         .collect();
     let rows = cells
@@ -114,8 +114,7 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
                 .map(|(&metric, least)| {
                     let figure = figure(cell, metric)?;
                     let is_level = |least| Level::of(least, &figure).is_level();
-                    let is_best =
-                        is_ranked && cell.is_valid() && least.as_ref().is_some_and(is_level);
+                    let is_best = cell.is_valid() && least.as_ref().is_some_and(is_level);
                     Some(Ranked { figure, is_best })
                 })
                 .collect(),
@@ -128,11 +127,33 @@ pub fn summary(results: &Results) -> Option<Summary<'_>> {
     })
 }
 
+/// What is measured at rest is that of an idle cell or nothing: under load it would be something else.
 fn figure(results: &Results, cell: &CellResult, metric: Metric) -> Option<Figure> {
     match metric {
         Metric::IdleBytes | Metric::WakeUps => {
-            at_rest(results, cell, metric).or_else(|| metric.of(cell))
+            at_rest(results, cell, metric).map(|(_, figure)| figure)
         }
         _ => metric.of(cell),
+    }
+}
+
+/// The head of a column whose figures are those of clients at rest, and the unit below it.
+pub fn heading_at_rest(metric: Metric) -> (String, &'static str) {
+    let (name, unit) = metric.heading();
+    match metric {
+        // It says so already.
+        Metric::IdleBytes => (name.to_owned(), unit),
+        _ => (format!("{name} at rest"), unit),
+    }
+}
+
+/// The head of a column of the summary, and the unit below it.
+pub fn heading(metric: Metric) -> (String, &'static str) {
+    match metric {
+        Metric::WakeUps => heading_at_rest(metric),
+        _ => {
+            let (name, unit) = metric.heading();
+            (name.to_owned(), unit)
+        }
     }
 }

@@ -38,8 +38,13 @@ pub fn terminal(results: &Results) -> String {
                 text::condition(&summary.condition)
             ));
             parts.push(figures(&summary) + "\n");
-            parts.push(verdicts(results));
-            parts.push(COST.to_owned());
+            match notes::no_verdict(results) {
+                Some(why) => parts.push(textwrap::fill(&why, usize::from(WIDTH))),
+                None => {
+                    parts.push(verdicts(results));
+                    parts.push(COST.to_owned());
+                }
+            }
         }
         None => parts.push("No cell was measured.".to_owned()),
     }
@@ -91,7 +96,7 @@ fn heading(metric: Metric) -> (&'static str, &'static str) {
     match metric {
         Metric::Requests => ("req", "/msg"),
         Metric::IdleBytes => ("idle", "kB/h"),
-        Metric::WakeUps => ("wakes", "/min"),
+        Metric::WakeUps => ("wakes\nat rest", "/min"),
         Metric::Cpu => ("CPU", "µs/msg"),
         Metric::Memory => ("memory", "KiB"),
         other => other.heading(),
@@ -127,11 +132,15 @@ fn doubts(results: &Results) -> Vec<String> {
         if more > 0 {
             lines.push(format!(
                 "{effect}: {} in {} more, see the report",
-                kind.code,
+                kind.name(),
                 text::counted(more, "cell")
             ));
         }
     }
+    let differing = notes::differing(results).filter(|(differing, _)| *differing > 0);
+    lines.extend(differing.map(|(differing, count)| {
+        format!("expected beside measured: {differing} of {count} figures differ, and the report names them")
+    }));
     let skipped = results.skipped.iter();
     lines.extend(skipped.map(|skipped| format!("skipped: {}: {}", skipped.what, skipped.why)));
     lines.iter().map(|line| wrapped(line)).collect()

@@ -16,8 +16,8 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Waits for a signal from now on, on a thread of its own: the load's has no time. A second one ends the process at
-    /// once.
+    /// Waits for a signal from now on, on a thread of its own: the load's has no time. A second Ctrl-C or SIGTERM ends
+    /// the process at once.
     pub fn listen() -> Result<Self> {
         let stop = Self::default();
         let is_asked = Arc::clone(&stop.is_asked);
@@ -30,10 +30,10 @@ impl Stop {
         };
         std::thread::spawn(move || {
             runtime.block_on(async {
-                signals.next().await;
+                signals.first().await;
                 is_asked.store(true, Ordering::Relaxed);
                 say("stops after this turn; Ctrl-C again ends at once");
-                signals.next().await;
+                signals.second().await;
                 std::process::exit(EXIT_INTERRUPTED.into());
             });
         });

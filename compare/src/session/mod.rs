@@ -18,7 +18,7 @@ use crate::label;
 use crate::network::namespace::{Namespace, Order};
 use crate::output::Output;
 use crate::plan::{self, Plan, Planned};
-use crate::report;
+use crate::report::Meanwhile;
 use crate::results::{Machine, Results, Skipped};
 use crate::run::Outcome;
 use crate::text::counted;
@@ -119,7 +119,8 @@ impl Session {
         };
         // From here on what an earlier run left in the folder is not mistaken for this one's.
         progress.save(&self.output)?;
-        report::write(&progress.results, self.output.folder())?;
+        let mut reports = Meanwhile::into(self.output.folder());
+        reports.write(&progress.results)?;
         let rounds = cells
             .iter()
             .map(|planned| planned.repeats)
@@ -135,6 +136,7 @@ impl Session {
                 let outcome = self.once(planned, round, index, seed).await;
                 progress.take(index, &planned.cell, outcome);
                 progress.save(&self.output)?;
+                reports.write(&progress.results)?;
                 bar.inc(planned.estimate().as_millis() as u64);
             }
         }

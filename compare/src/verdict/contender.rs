@@ -3,7 +3,7 @@
 use super::case::{Case, Weight};
 use super::{Contender, Cost, Standing};
 use crate::cell::Transport;
-use crate::condition::{Choice, at_rest};
+use crate::condition::{Choice, Condition, at_rest};
 use crate::metric::Metric;
 use crate::results::{CellResult, Figure, Results};
 use crate::text;
@@ -50,10 +50,31 @@ pub(super) fn measured_weights(
 
 fn weighed_figure(weight: &Weight, cell: &CellResult, results: &Results) -> Option<Figure> {
     if weight.at_rest {
-        at_rest(results, cell, weight.metric)
+        at_rest(results, cell, weight.metric).map(|(_, figure)| figure)
     } else {
         weight.metric.of(cell)
     }
+}
+
+/// The conditions of the idle cells whose figures are weighed, each once.
+pub(super) fn rested(
+    weights: &[Weight],
+    cells: &[&CellResult],
+    results: &Results,
+) -> Vec<Condition> {
+    let mut conditions = Vec::new();
+    for weight in weights.iter().filter(|weight| weight.at_rest) {
+        for cell in cells {
+            let Some((idle, _)) = at_rest(results, cell, weight.metric) else {
+                continue;
+            };
+            let condition = Condition::of(&idle.cell);
+            if !conditions.contains(&condition) {
+                conditions.push(condition);
+            }
+        }
+    }
+    conditions
 }
 
 /// The requests for each message received with which a transport sends, if it does not over its own connection.

@@ -103,6 +103,79 @@ fn notifications_are_decided_by_waiting() {
     );
 }
 
+/// Busy cells of all transports over both protocols, and idle ones over these.
+fn at_rest_over(protocols: &[Protocol]) -> Vec<CellResult> {
+    let over_tls = |result: &mut CellResult| result.cell.protocol = Protocol::Http2Tls;
+    let mut cells = changed(&Transport::ALL, over_tls);
+    cells.extend(Transport::ALL.map(cell));
+    for protocol in protocols {
+        cells.extend(Transport::ALL.map(|transport| {
+            let mut idle = idle(transport);
+            idle.cell.protocol = *protocol;
+            idle
+        }));
+    }
+    cells
+}
+
+#[test]
+fn what_waiting_costs_is_judged_by_idle_cells_of_the_same_protocol() {
+    let protocols_of = |cells: Vec<CellResult>| {
+        let verdict = verdict(NOTIFICATIONS, cells);
+        let busy = verdict.condition.expect("something fits").protocol;
+        assert!(matches!(verdict.answer, Answer::Take { .. }), "{verdict:?}");
+        let idle: Vec<Protocol> = verdict.at_rest.iter().map(|idle| idle.protocol).collect();
+        (busy, idle)
+    };
+    // Without idle cells over TLS it is judged by what was measured, though TLS comes before none.
+    let plain = protocols_of(at_rest_over(&[Protocol::Http1]));
+    assert_eq!(plain, (Protocol::Http1, vec![Protocol::Http1]));
+    let both = protocols_of(at_rest_over(&[Protocol::Http1, Protocol::Http2Tls]));
+    assert_eq!(both, (Protocol::Http2Tls, vec![Protocol::Http2Tls]));
+}
+
+#[test]
+fn of_a_gateway_elsewhere_three_cases_cannot_be_judged() {
+    // Neither CPU time nor memory is seen, and nothing at rest but short polls.
+    let unseen = |result: &mut CellResult| {
+        result.cell.subscribers = 100;
+        result.figures.server_cpu_us_per_message = None;
+        result.figures.server_memory_kib_per_client = None;
+    };
+    let mut cells = changed(&Transport::ALL, unseen);
+    cells.extend(changed(&Transport::ALL, |result| {
+        unseen(result);
+        far(result);
+    }));
+    cells.extend(changed(&Transport::ALL, |result| {
+        unseen(result);
+        result.cell.rate = Rate::Steady { per_s: 100.0 };
+    }));
+    let mut polls = idle(Poll);
+    unseen(&mut polls);
+    cells.push(polls);
+    let silent: Vec<&str> = all(&results(cells))
+        .iter()
+        .filter(|verdict| matches!(verdict.answer, Answer::CannotSay(_)))
+        .map(|verdict| verdict.case.name)
+        .collect();
+    assert_eq!(silent, ["notifications", "live stream", "mobile"]);
+}
+
+#[test]
+fn idle_cells_of_another_protocol_judge_nothing() {
+    let mut cells = at_rest_over(&[Protocol::Http1]);
+    cells.retain(|result| {
+        (result.cell.protocol == Protocol::Http2Tls) != (result.cell.rate == Rate::Idle)
+    });
+    let verdict = verdict(NOTIFICATIONS, cells);
+    assert!(
+        matches!(&verdict.answer, Answer::CannotSay(why) if why.contains("most of what it weighs")),
+        "{verdict:?}"
+    );
+    assert_eq!(verdict.at_rest, []);
+}
+
 #[test]
 fn a_dashboard_does_not_notice_half_a_second() {
     assert_eq!(ranking(&judge(&CASES[DASHBOARD], &four()))[0], WebSocket);

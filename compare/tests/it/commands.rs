@@ -102,6 +102,27 @@ fn signals_to_end_leave_a_report_of_what_was_done() {
     }
 }
 
+/// Nothing can be done about it any more: what there is has to be on disk before.
+#[test]
+fn a_run_that_is_killed_has_left_a_report_of_what_was_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = program()
+        .arg("--out")
+        .arg(folder.path())
+        .args(["--quick"])
+        .spawn()
+        .expect("it starts");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    until("a report of a cell", || {
+        let has_cell = read("report.md").contains("| WebSocket |");
+        (has_cell && read("report.html").contains("; 1 cell in")).then_some(())
+    });
+    child.kill().expect("it runs");
+    child.wait().expect("a child");
+    assert!(!results(folder.path()).expect("results").complete);
+    assert!(read("report.html").contains("Not complete."));
+}
+
 #[test]
 fn runs_that_begin_in_one_second_have_a_folder_each() {
     let place = tempfile::tempdir().expect("a folder");

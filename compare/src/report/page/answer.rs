@@ -18,10 +18,10 @@ pub fn summary(results: &Results) -> Markup {
     };
     let table = html! {
         table class="figures" {
-            caption { (text::condition(&summary.condition)) }
+            caption { span { (text::condition(&summary.condition)) } }
             thead { tr {
                 th scope="col" { "transport" }
-                @for &metric in &summary.columns { (heading(metric)) }
+                @for &metric in &summary.columns { (heading(summary::heading(metric))) }
             } }
             tbody { @for row in &summary.rows { (summary_row(row, &summary.columns)) } }
         }
@@ -133,7 +133,7 @@ pub fn adjectives(results: &Results) -> Markup {
     let columns = Aspect::ALL.map(|aspect| judgements(results, &condition, aspect));
     let table = html! {
         table class="adjectives" {
-            caption { (text::condition(&condition)) }
+            caption { span { (text::condition(&condition)) } }
             thead { tr {
                 th scope="col" { "transport" }
                 @for aspect in Aspect::ALL { th scope="col" { (aspect.name()) } }
@@ -167,9 +167,11 @@ fn judgement(judgement: &Judgement) -> Markup {
             @match &judgement.measured {
                 None => span class="hint" { "no valid figure" },
                 Some(measured) => {
-                    b class=[(measured.adjective != judgement.said).then_some("differs")] {
-                        @if measured.adjective == judgement.said { "is " } @else { "but is " }
-                        (measured.adjective.word())
+                    @if let Some(adjective) = measured.adjective {
+                        b class=[(adjective != judgement.said).then_some("differs")] {
+                            @if adjective == judgement.said { "is " } @else { "but is " }
+                            (adjective.word())
+                        }
                     }
                     @for figure in &measured.figures {
                         small { (figure.in_words()) " " (figure.metric.name()) }

@@ -22,7 +22,7 @@ pub fn cells(results: &Results) -> Markup {
         table class="figures dense" {
             thead { tr {
                 th scope="col" { "transport" }
-                @for &metric in &columns { (heading(metric)) }
+                @for &metric in &columns { (heading(metric.heading())) }
                 th scope="col" { "delivered" small { "of expected" } }
             } }
             @for condition in Condition::all_in(results) {
@@ -75,14 +75,9 @@ pub fn expectations(results: &Results) -> Markup {
         .filter(|cell| !cell.expected.is_empty())
         .collect();
     cells.sort_by_key(|cell| !cell.expected.iter().any(|expected| expected.differs));
-    let all = || cells.iter().flat_map(|cell| &cell.expected);
-    let (count, differing) = (
-        all().count(),
-        all().filter(|expected| expected.differs).count(),
-    );
-    if count == 0 {
+    let Some((differing, count)) = notes::differing(results) else {
         return html! {};
-    }
+    };
     let table = html! {
         table class="dense" {
             thead { tr {
@@ -142,7 +137,7 @@ pub fn doubts(results: &Results) -> Markup {
             @for kind in &warnings {
                 h3 {
                     span class=(if kind.invalidates { "flag" } else { "mild" }) { (kind.effect()) }
-                    " " (kind.code.replace('_', " ")) ", " (text::counted(kind.cells.len(), "cell"))
+                    " " (kind.name()) ", " (text::counted(kind.cells.len(), "cell"))
                 }
                 ul class="warnings" {
                     @for (cell, message) in &kind.cells { li { (cell) ": " span class="hint" { (message) } } }

@@ -30,7 +30,7 @@ pub fn figures(results: &Results) -> Markup {
             "Latency",
             "Against traffic, further down and to the left is better: a mark is a transport, its line reaches up to p99, dotted \
              lines join the protocols. By percentile: how long the fastest half, 90 %, 99 % … of the deliveries took at most; \
-             the last steps of a line are single deliveries.",
+             a line ends at the last percentile of which there are enough messages.",
             first,
         ),
         group(

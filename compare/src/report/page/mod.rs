@@ -6,7 +6,7 @@ mod figures;
 mod method;
 mod standings;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use super::{notes, plot};
 use crate::metric::Metric;
@@ -31,7 +31,7 @@ pub fn page(results: &Results) -> Markup {
                     @if results.cells.is_empty() {
                         section { p { "No cell was measured, so there is nothing to compare." } }
                     } @else {
-                        (answer::verdicts(results))
+                        @if notes::no_verdict(results).is_none() { (answer::verdicts(results)) }
                         (answer::summary(results))
                         (answer::adjectives(results))
                         (figures::figures(results))
@@ -65,8 +65,11 @@ fn head(results: &Results) -> Markup {
             @if let Some(partial) = notes::partial(results) {
                 p class="notice" role="note" { strong { "Not complete. " } (partial) }
             }
+            @if let Some(why) = notes::no_verdict(results) {
+                p class="notice" role="note" { (why) }
+            }
             @for warning in &results.warnings {
-                p class="notice" role="note" { strong { "Warning. " } (warning) }
+                p class="notice" role="note" { strong { "Warning. " } (notes::sentence(warning)) }
             }
             @if invalid > 0 {
                 p class="notice" role="note" {
@@ -89,8 +92,7 @@ fn figure(metric: Metric, figure: Figure) -> Markup {
 }
 
 /// A column's head: the name, the unit below it.
-fn heading(metric: Metric) -> Markup {
-    let (name, unit) = metric.heading();
+fn heading((name, unit): (impl Render, &str)) -> Markup {
     html! { th scope="col" { (name) small { (unit) } } }
 }
 

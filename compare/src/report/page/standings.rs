@@ -4,9 +4,11 @@ use maud::{Markup, html};
 
 use super::{heading, scrolling};
 use crate::metric::Metric;
-use crate::report::plot;
+use crate::report::summary::heading_at_rest;
+use crate::report::{plot, reasons};
 use crate::results::Results;
 use crate::text;
+use crate::verdict::case::Case;
 use crate::verdict::{self, Contender, Standing, Verdict};
 
 /// A table for each case of which something was measured.
@@ -41,14 +43,14 @@ fn standing(verdict: &Verdict) -> Markup {
     }
     let table = html! {
         table class="figures dense" {
-            caption {
+            caption { span {
                 b { (verdict.case.name) }
-                @if let Some(condition) = &verdict.condition { ": " (text::condition(condition)) }
-            }
+                @if let Some(cells) = reasons::spoke(verdict) { ": " (cells) }
+            } }
             thead { tr {
                 th scope="col" { "transport" }
                 th scope="col" { "cost" }
-                @for &metric in &columns { (heading(metric)) }
+                @for &metric in &columns { (column_heading(verdict.case, metric)) }
             } }
             tbody { @for contender in &verdict.contenders { (row(contender, &columns)) } }
         }
@@ -57,6 +59,14 @@ fn standing(verdict: &Verdict) -> Markup {
         &format!("How each transport stands: {}", verdict.case.name),
         &table,
     )
+}
+
+fn column_heading(case: &Case, metric: Metric) -> Markup {
+    let mut weights = case.weights.iter();
+    match weights.any(|weight| weight.at_rest && weight.metric == metric) {
+        true => heading(heading_at_rest(metric)),
+        false => heading(metric.heading()),
+    }
 }
 
 fn row(contender: &Contender, columns: &[Metric]) -> Markup {

@@ -70,12 +70,12 @@ impl Axis {
         }
     }
 
-    /// Shares of a whole of which the smallest part that can be told apart is one of `count`.
-    pub fn tail(count: u64, start: f64, end: f64) -> Self {
+    /// Shares of a whole, up to the last that is told.
+    pub fn tail(last: f64, start: f64, end: f64) -> Self {
         Self {
             scale: Scale::Tail,
             from: 0.0,
-            to: 1.0 - 1.0 / (count.clamp(100, 100_000) as f64),
+            to: last.clamp(0.5, 0.99999),
             start,
             end,
         }
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn the_tail_has_as_much_room_for_each_nine() {
-        let axis = Axis::tail(10_000, 0.0, 400.0);
+        let axis = Axis::tail(0.9999, 0.0, 400.0);
         assert_eq!(
             [0.9, 0.99, 0.999, 0.9999].map(|share| axis.at(share).round()),
             [100.0, 200.0, 300.0, 400.0]

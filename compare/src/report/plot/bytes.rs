@@ -83,7 +83,8 @@ fn key() -> Markup {
 fn row(cell: &CellResult, bytes: &Bytes, x: &Axis, top: f64) -> Markup {
     let choice = text::choice(&Choice::of(&cell.cell));
     let handshake = bytes.down.handshake.median + bytes.up.handshake.median;
-    let rest = total(&bytes.down) + total(&bytes.up) - handshake;
+    // As in every table: added in another order, half a byte would be rounded otherwise.
+    let rest = Metric::Bytes.of(cell).map_or(0.0, |figure| figure.median);
     let [rest, handshake] = [rest, handshake].map(|bytes| text::with_unit(Metric::Bytes, bytes));
     html! {
         g class=(class(cell.cell.transport)) {

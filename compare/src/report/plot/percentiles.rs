@@ -24,14 +24,16 @@ pub fn plot(results: &Results, condition: &Condition) -> Option<Plot> {
         .into_iter()
         .filter(|cell| cell.is_valid() && deliveries(&cell.latencies) > 0)
         .collect();
-    let most = cells.iter().map(|cell| deliveries(&cell.latencies)).max()?;
-    let x = Axis::tail(most, LEFT, RIGHT);
-    let times = cells
-        .iter()
-        .flat_map(|cell| ranges(cell))
-        .flat_map(|(ends, _)| ends);
+    let lasts = cells.iter().map(|cell| last(cell));
+    let x = Axis::tail(lasts.max_by(f64::total_cmp)?, LEFT, RIGHT);
+    let shares: Vec<Vec<(f64, f64)>> = cells.iter().map(|cell| curve(cell)).collect();
+    let times = shares.iter().flatten().map(|(_, time_ms)| *time_ms);
     let y = Axis::log(times, BOTTOM, TOP);
-    let curves: Vec<Vec<(f64, f64)>> = cells.iter().map(|cell| curve(cell, &x, &y)).collect();
+    let place = |&(share, time_ms): &(f64, f64)| (x.at(share), y.at(time_ms));
+    let curves: Vec<Vec<(f64, f64)>> = shares
+        .iter()
+        .map(|curve| curve.iter().map(place).collect())
+        .collect();
     let ends: Vec<(f64, f64)> = curves
         .iter()
         .filter_map(|curve| curve.last().copied())
@@ -59,17 +61,35 @@ pub fn plot(results: &Results, condition: &Condition) -> Option<Plot> {
     })
 }
 
-/// A distribution as a line. Within a bucket deliveries are taken to lie evenly from its lower end to its upper, and none lies
-/// above the slowest. It ends at the last share that the number of deliveries can tell apart.
-fn curve(cell: &CellResult, x: &Axis, y: &Axis) -> Vec<(f64, f64)> {
+/// The last percentile that is told of a cell, as a share: of more there are too few messages.
+fn last(cell: &CellResult) -> f64 {
+    let told = [
+        (Metric::P999, 0.999),
+        (Metric::P99, 0.99),
+        (Metric::P90, 0.9),
+    ];
+    told.into_iter()
+        .find(|(metric, _)| metric.of(cell).is_some())
+        .map_or(0.5, |(_, share)| share)
+}
+
+/// A distribution as shares of the deliveries with their times, in milliseconds. Within a bucket deliveries are taken to lie
+/// evenly from its lower end to its upper, and none lies above the slowest. It ends at the last percentile that is told.
+fn curve(cell: &CellResult) -> Vec<(f64, f64)> {
     let whole = deliveries(&cell.latencies) as f64;
-    let last = 1.0 - 1.0 / whole.max(2.0);
+    let last = last(cell);
     let mut curve = Vec::with_capacity(cell.latencies.len() * 2);
     let mut below = 0;
-    for (ends, count) in ranges(cell) {
-        let shares = [below, below + count].map(|below| (below as f64 / whole).min(last));
+    for ([lower, upper], count) in ranges(cell) {
+        let [from, to] = [below, below + count].map(|below| below as f64 / whole);
         below += count;
-        curve.extend([0, 1].map(|end| (x.at(shares[end]), y.at(ends[end]))));
+        curve.push((from, lower));
+        if to >= last {
+            let part = ((last - from) / (to - from)).clamp(0.0, 1.0);
+            curve.push((last, lower + (upper - lower) * part));
+            break;
+        }
+        curve.push((to, upper));
     }
     curve.dedup();
     curve
@@ -131,14 +151,7 @@ fn description(cells: &[&CellResult]) -> String {
 mod tests {
     use super::*;
     use crate::cell::Transport;
-    use crate::sample::{cell, exactly};
-
-    /// A line over shares and times as they are, not where they are drawn.
-    fn line(cell: &CellResult) -> Vec<(f64, f64)> {
-        let x = Axis::tail(deliveries(&cell.latencies), 0.0, 1.0);
-        let y = Axis::log([1.0, 100.0].into_iter(), 0.0, 2.0);
-        curve(cell, &x, &y)
-    }
+    use crate::sample::{self, cell, exactly};
 
     #[test]
     fn a_delivery_is_drawn_between_the_ends_of_its_bucket_and_never_above_the_slowest() {
@@ -153,10 +166,30 @@ mod tests {
         };
         assert_eq!((ends[1], count), (10.5, 1000));
         assert!((ends[0] - 9.98).abs() < 0.01, "{ends:?}");
-        let drawn = line(&cell);
+        let drawn = curve(&cell);
         assert!(
             drawn[0].1 < drawn[1].1,
             "it rises within a bucket: {drawn:?}"
         );
+    }
+
+    #[test]
+    fn a_line_ends_at_the_last_percentile_that_is_told() {
+        let mut cell = cell(Transport::Sse);
+        let end = |cell: &CellResult| curve(cell).last().copied().expect("a line");
+        assert_eq!(end(&cell).0, 0.999);
+        cell.figures.latency_p999_ms = None;
+        let (share, time_ms) = end(&cell);
+        assert_eq!(share, 0.99);
+        // All but the slowest hundredth took up to 0.14 ms.
+        assert!((0.13..=0.14).contains(&time_ms), "{time_ms}");
+        cell.figures.latency_p99_ms = None;
+        assert_eq!(end(&cell).0, 0.9);
+        let plot = plot(
+            &sample::results(vec![cell.clone()]),
+            &Condition::of(&cell.cell),
+        );
+        let drawn = plot.expect("a plot").standalone();
+        assert!(drawn.contains("90 %") && !drawn.contains("99 %"), "{drawn}");
     }
 }

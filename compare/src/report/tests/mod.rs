@@ -1,4 +1,6 @@
+mod adjectives;
 mod tables;
+mod words;
 
 use std::path::Path;
 
@@ -226,6 +228,14 @@ fn on_paper_only_what_differs_is_listed() {
     let agreeing = html.find("<tbody class=\"agrees\">").expect("a group");
     assert!(html.find("differs</span>").is_some_and(|at| at < agreeing));
     assert!(html.contains("#expected .agrees, #expected.agrees .scroll { display: none; }"));
+}
+
+#[test]
+fn captions_stay_in_sight_where_their_tables_scroll() {
+    let html = page(&four());
+    let captions = html.matches("<caption>").count();
+    assert!(captions > 2 && html.matches("<caption><span>").count() == captions);
+    assert!(html.contains("caption span { display: inline-block; position: sticky;"));
 }
 
 #[test]

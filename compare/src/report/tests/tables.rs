@@ -1,4 +1,4 @@
-//! The tables and the sentences, with exact figures.
+//! The tables, with exact figures.
 
 use super::*;
 
@@ -18,16 +18,17 @@ fn the_terminal_shows_figures_then_verdicts_then_doubts() {
     );
     insta::assert_snapshot!(text, @r#"
     HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; * least, or level with it
-    ────────────────────────────────────────────────────────────────────────────────────────────────
-     transport             p50      p99    down      up       req    idle   wakes      CPU   memory
-                            ms       ms   B/msg   B/msg      /msg    kB/h    /min   µs/msg      KiB
-    ────────────────────────────────────────────────────────────────────────────────────────────────
-     WebSocket          *0.060   *0.120    *130      *0   *0.0020   *1.20   *2.40     5.00     3.00
-     SSE                *0.070   *0.140     150    1.00   *0.0020    9.80   *2.40     6.00     9.00
-     long poll           0.100    0.200     460     200      1.00    97.0    2.40     20.0     10.0
+    ──────────────────────────────────────────────────────────────────────────────────────────────────
+     transport             p50      p99    down      up       req    idle     wakes      CPU   memory
+                            ms       ms   B/msg   B/msg      /msg    kB/h   at rest   µs/msg      KiB
+                                                                               /min
+    ──────────────────────────────────────────────────────────────────────────────────────────────────
+     WebSocket          *0.060   *0.120    *130      *0   *0.0020   *1.20     *2.40     5.00     3.00
+     SSE                *0.070   *0.140     150    1.00   *0.0020    9.80     *2.40     6.00     9.00
+     long poll           0.100    0.200     460     200      1.00    97.0      2.40     20.0     10.0
      invalid
-     short poll (1 s)      500    1,000     162    20.0     0.100   1,500    60.0    *4.00    *2.00
-    ────────────────────────────────────────────────────────────────────────────────────────────────
+     short poll (1 s)      500    1,000     162    20.0     0.100   1,500      60.0    *4.00    *2.00
+    ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     ────────────────────────────────────────────────────────────────────────────────────────────────────
      case            take                            then
@@ -63,14 +64,14 @@ fn the_markdown_has_the_tables() {
     let text = markdown(&four());
     let tables: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
     insta::assert_snapshot!(tables.join("\n"), @r#"
-    | transport | p50, ms | p99, ms | p99.9, ms | down, B/msg | up, B/msg | handshake, B/conn | requests, /msg | idle, kB/h | wake-ups, /min | CPU, µs/msg | memory, KiB/client |
+    | transport | p50, ms | p99, ms | p99.9, ms | down, B/msg | up, B/msg | handshake, B/conn | requests, /msg | idle, kB/h | wake-ups at rest, /min | CPU, µs/msg | memory, KiB/client |
     | WebSocket | **0.060** (0.054–0.072) | **0.120** (0.108–0.144) | **0.240** (0.216–0.288) | **130** | **0** | 1,000 | **0.0020** | **1.20** | **2.40** | 5.00 | 3.00 |
     | SSE | **0.070** (0.063–0.084) | **0.140** (0.126–0.168) | **0.280** (0.252–0.336) | 150 | 1.00 | **0** | **0.0020** | 9.80 | **2.40** | 6.00 | 9.00 |
     | long poll | 0.100 (0.090–0.120) | 0.200 (0.180–0.240) | 0.400 (0.360–0.480) | 460 | 200 | **0** | 1.00 | 97.0 | **2.40** | 20.0 | 10.0 |
     | short poll (1 s) | 500 (450–600) | 1,000 (900–1,200) | 2,000 (1,800–2,400) | 162 | 20.0 | **0** | 0.100 | 1,500 | 60.0 | **4.00** | **2.00** |
     | case | take | then | what decided | judged by |
     | chat | WebSocket | SSE at 1.48 × the cost | server memory per client 3.00 KiB against 9.00 KiB; requests per message 0.0020 against 0.0020 + 0.1 to send; bytes per message 130 B against 151 B | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 1/s, 10 subscribers, 50 ms each way |
-    | notifications | WebSocket | SSE at 3.76 × the cost | idle bytes per hour 1.20 kB against 9.80 kB; server memory per client 3.00 KiB against 9.00 KiB | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback, and idle cells; best would be 1/s, 100 subscribers |
+    | notifications | WebSocket | SSE at 3.76 × the cost | idle bytes per hour 1.20 kB against 9.80 kB; server memory per client 3.00 KiB against 9.00 KiB | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; at rest HTTP/1.1, idle, 1 subscriber, loopback; best would be 1/s, 100 subscribers |
     | dashboard | WebSocket or short poll (1 s) | short poll (1 s) at 1.05 × the cost, which is level | bytes per message 130 B against 182 B; server CPU per message 5.00 µs against 4.00 µs | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 10/s, 10 subscribers |
     | game | WebSocket | the others are out: clients must send over it and cannot (SSE, long poll, short poll (1 s)) | p99 latency 120 µs, bytes per message 130 B, server CPU per message 5.00 µs | HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 60/s, 10 subscribers |
     | trading | cannot say | nothing was measured with 50 messages/s or more, evenly, on loopback |  |  |
@@ -85,93 +86,48 @@ fn the_markdown_has_the_tables() {
 }
 
 #[test]
-fn the_settings_of_a_gateway_of_our_own_are_named() {
-    let mut results = four();
-    let settings = "- settings: limits.publish = off";
-    let named = crate::report::markdown::markdown(&results).replace('\\', "");
-    assert!(
-        named.contains(settings) && named.contains("drain.spread_s = 0, log.filter = error"),
-        "{named}"
-    );
-    results.gateway.url = Some("http://a.example".to_owned());
-    let elsewhere = crate::report::markdown::markdown(&results).replace('\\', "");
-    assert!(!elsewhere.contains("- settings:"), "{elsewhere}");
-}
-
-#[test]
-fn a_sentence_says_who_is_best_at_what() {
-    let all = four();
-    let summary = summary::summary(&all).expect("a summary");
-    insta::assert_snapshot!(notes::in_short(&summary).unwrap_or_default(), @"Soonest: WebSocket and SSE are level (60.0 µs, 70.0 µs). Fewest bytes for a message: WebSocket (130 B). Fewest bytes while waiting: WebSocket (1.20 kB an hour). Least CPU of the server for a message: short poll (1 s) (4.00 µs).");
-    assert_eq!(
-        summary.rows[1].figures[0].map(|ranked| ranked.is_best),
-        Some(true),
-        "its spread meets that of the least"
-    );
-    let one = results(vec![cell(Transport::Sse)]);
-    assert_eq!(
-        notes::in_short(&summary::summary(&one).expect("a summary")),
-        None
-    );
-}
-
-#[test]
-fn each_case_says_which_cells_spoke() {
-    let html = page(&four());
-    let said = "HTTP/1.1, 10/s, 32 B, 1 subscriber, loopback; best would be 1/s, 10 subscribers, 50 ms each way";
-    assert!(html.contains(&format!("Judged by {said}.")), "{html}");
-    assert!(markdown(&four()).contains(said));
-}
-
-#[test]
-fn the_adjectives_stand_beside_the_figures() {
-    let all = four();
-    let condition = Condition::reference(&all).expect("a condition");
-    let words = |aspect| {
-        adjective::judgements(&all, &condition, aspect).map(|judgement| {
-            let measured = judgement.measured.expect("measured");
-            (judgement.said.word(), measured.adjective.word())
-        })
-    };
-    let latency = words(adjective::Aspect::Latency);
-    assert_eq!(
-        latency,
-        [
-            ("low", "low"),
-            ("low", "low"),
-            ("medium", "low"),
-            ("high", "high")
-        ]
-    );
-    // By its CPU time SSE is at 1.5 times the least, by its memory at 4.5.
-    let load = words(adjective::Aspect::ServerLoad);
-    assert_eq!(
-        load,
-        [
-            ("medium", "low"),
-            ("medium", "medium"),
-            ("high", "medium"),
-            ("high", "low")
-        ]
-    );
-    // A message of a short poll has few bytes, and waiting for it many.
-    let traffic = words(adjective::Aspect::Traffic);
-    assert_eq!(traffic[3], ("high", "high"));
-    // What is nearly nothing is not a hundred times as much as nothing.
-    let requests = words(adjective::Aspect::Requests).map(|(_, measured)| measured);
-    assert_eq!(requests, ["low", "low", "high", "low"]);
-}
-
-#[test]
-fn a_figure_that_only_others_have_is_said_to_be_missing() {
+fn wake_ups_of_the_summary_are_those_at_rest_or_none() {
     let mut all = four();
-    all.cells
-        .retain(|cell| (cell.cell.transport, cell.cell.rate) != (Transport::Poll, Rate::Idle));
-    let condition = Condition::reference(&all).expect("a condition");
-    let [.., poll] = adjective::judgements(&all, &condition, adjective::Aspect::Traffic);
-    let measured = poll.measured.expect("measured");
-    assert_eq!(measured.missing, [crate::metric::Metric::IdleBytes]);
-    assert!(markdown(&all).contains("idle bytes per hour not measured"));
+    for cell in &mut all.cells[..4] {
+        cell.figures.wakeups_per_minute = exactly(300.0);
+    }
+    let text = [page(&all), markdown(&all), terminal(&all)];
+    assert!(text[0].contains("wake-ups at rest<small>/min</small>"));
+    assert!(text[1].contains("| wake-ups at rest, /min |"));
+    assert!(text[2].contains("at rest"));
+    let shown = |results: &Results| {
+        let summary = summary::summary(results).expect("a summary");
+        let [first, ..] = &summary.rows[..] else {
+            panic!("no rows")
+        };
+        let wakes = first.figure(crate::metric::Metric::WakeUps);
+        wakes.map(|figure| figure.median)
+    };
+    assert_eq!(shown(&all), Some(2.4));
+    all.cells.truncate(4);
+    assert_eq!(shown(&all), None);
+    assert!(!markdown(&all).contains("wake-ups at rest, /min"));
+}
+
+#[test]
+fn a_plot_rounds_bytes_as_the_tables_do() {
+    let mut one = cell(Transport::LongPoll);
+    let figure = |value: f64| crate::results::Figure {
+        median: value,
+        min: value,
+        max: value,
+    };
+    let bytes = one.figures.bytes.as_mut().expect("bytes");
+    bytes.up.headers = figure(166.8);
+    bytes.down.handshake = figure(27.2);
+    bytes.down.headers = figure(82.4);
+    bytes.down.framing = figure(3.3);
+    let words = text::with_unit(
+        crate::metric::Metric::Bytes,
+        crate::metric::Metric::Bytes.of(&one).expect("bytes").median,
+    );
+    let html = page(&results(vec![one]));
+    assert!(html.contains(&format!("{words}, and")), "{words}: {html}");
 }
 
 #[test]
@@ -192,29 +148,14 @@ fn the_reference_is_where_most_transports_were_measured() {
 }
 
 #[test]
-fn of_each_kind_of_warning_three_are_printed() {
-    let with = |count: usize| {
-        let cells = (1..=count).map(|subscribers| {
-            let mut cell = invalid(cell(Transport::Sse));
-            cell.cell.subscribers = subscribers;
-            cell
-        });
-        terminal(&results(cells.collect()))
-    };
-    let printed = |text: &str| {
-        text.lines()
-            .filter(|line| line.starts_with("invalid: "))
-            .count()
-    };
-    assert_eq!(printed(&with(3)), 3);
-    assert_eq!(printed(&with(4)), 4);
+fn a_figure_that_one_transport_alone_has_is_not_marked() {
+    let mut all = four();
+    all.cells
+        .retain(|cell| cell.cell.rate != Rate::Idle || cell.cell.transport == Transport::Poll);
     assert!(
-        with(4).contains("invalid: load_at_its_limit in 1 cell more, see the report"),
+        markdown(&all).contains("| 1,500 | 60.0 |"),
         "{}",
-        with(4)
+        markdown(&all)
     );
-    assert!(
-        markdown(&results(vec![invalid(cell(Transport::Sse))]))
-            .contains("- invalid: load\\_at\\_its\\_limit, 1 cell\n")
-    );
+    assert!(!terminal(&all).contains("*1,500"));
 }
