@@ -6,7 +6,9 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::vec;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
@@ -19,7 +21,7 @@ use crate::transport::sse::SseStream;
 use crate::wire::preface::Peeked;
 
 /// What a client may say while its stream goes out, and is answered after its end. It is not read on before that.
-const BEHIND_BYTES_MAX: usize = 4096;
+const BEHIND_BYTES_MAX: usize = 8192;
 /// After so many chunks at one turn a connection gives way to others.
 const CHUNKS_IN_A_TURN: u32 = 16;
 
@@ -47,7 +49,7 @@ where
     Box::pin(EventStream(Some(Held {
         requests,
         io,
-        stream,
+        source: Source::Live(stream),
         behind: behind.to_vec(),
         step: Step::Waits,
     })))
@@ -60,10 +62,65 @@ struct EventStream<S>(Option<Held<S>>);
 struct Held<S> {
     requests: Requests,
     io: Peeked<S>,
-    stream: Box<SseStream>,
+    source: Source,
     /// What the client said meanwhile.
     behind: Vec<u8>,
     step: Step,
+}
+
+/// Where chunks come from.
+enum Source {
+    /// A stream that goes on.
+    Live(Box<SseStream>),
+    /// What is left of one that has ended: its client is attached no more, even if it takes nothing.
+    Over {
+        rest: vec::IntoIter<Bytes>,
+        is_sent_away: bool,
+    },
+}
+
+impl Source {
+    /// The next chunk; nothing after the end. Cancel safe.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match self {
+            Self::Live(stream) => {
+                let chunk = ready!(stream.poll_chunk(cx));
+                if stream.is_over() {
+                    self.end(Vec::new());
+                }
+                Poll::Ready(chunk)
+            }
+            Self::Over { rest, .. } => Poll::Ready(rest.next()),
+        }
+    }
+
+    /// Hears of the end while a chunk before it cannot be written.
+    fn hear_end(&mut self, cx: &mut Context<'_>) {
+        if let Self::Live(stream) = self
+            && let Poll::Ready(rest) = stream.poll_rest(cx)
+        {
+            self.end(rest);
+        }
+    }
+
+    fn end(&mut self, rest: Vec<Bytes>) {
+        if let Self::Live(stream) = self {
+            *self = Self::Over {
+                is_sent_away: stream.is_sent_away(),
+                rest: rest.into_iter(),
+            };
+        }
+    }
+
+    fn is_sent_away(&self) -> bool {
+        matches!(
+            self,
+            Self::Over {
+                is_sent_away: true,
+                ..
+            }
+        )
+    }
 }
 
 /// What it does.
@@ -128,7 +185,7 @@ where
                     ready!(pin!(yield_now()).poll(cx));
                     return Poll::Pending;
                 }
-                Step::Waits | Step::Flushes => match self.stream.poll_chunk(cx) {
+                Step::Waits | Step::Flushes => match self.source.poll_chunk(cx) {
                     Poll::Ready(Some(data)) if data.is_empty() => {}
                     Poll::Ready(Some(data)) => self.step = Step::Writes(Chunk::of(data)),
                     Poll::Ready(None) => self.step = Step::Writes(Chunk::last()),
@@ -140,7 +197,10 @@ where
                     }
                 },
                 Step::Writes(chunk) => {
-                    ready!(chunk.poll_write(&mut self.io, cx))?;
+                    if chunk.poll_write(&mut self.io, cx)?.is_pending() {
+                        self.source.hear_end(cx);
+                        return Poll::Pending;
+                    }
                     chunks += 1;
                     self.step = if chunk.is_last() {
                         Step::Ends
@@ -174,13 +234,15 @@ where
 
     /// True if no further request is taken: the gateway goes down, or a balancer is to choose anew.
     fn is_last_answer(&self) -> bool {
-        self.stream.is_sent_away() || self.requests.closing.is_thrown()
+        self.source.is_sent_away() || self.requests.closing.is_thrown()
     }
 
     /// Notes why, if it was the client who took nothing.
     fn breaks(mut self) {
-        if self.requests.phase.is_stalled() {
-            self.stream.stalled();
+        if let Source::Live(stream) = &mut self.source
+            && self.requests.phase.is_stalled()
+        {
+            stream.stalled();
         }
     }
 
@@ -189,12 +251,9 @@ where
         let Self {
             requests,
             io,
-            stream,
             behind,
             ..
         } = self;
-        // It is no longer attached when the next request comes.
-        drop(stream);
         let (io, unread) = io.into_parts();
         requests.phase.comes_back();
         http1::serve(requests, Peeked::new(io, [behind, unread].concat()))

@@ -238,7 +238,9 @@ impl Drop for Answer {
         if self.answering.is_stalled() || is_given_up() {
             self.body.stalled();
         }
-        if let Some(slot) = &self.slot {
+        if let Some(slot) = &self.slot
+            && self.answering.is_apart()
+        {
             slot.put(self.body.take_stream());
         }
     }

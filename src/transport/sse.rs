@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
@@ -118,6 +118,29 @@ impl SseStream {
         }
     }
 
+    /// What is left to hand out, once the stream is to end; for those who cannot hand out the next chunk yet. Nothing but the
+    /// end is looked for. Cancel safe.
+    pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Bytes>> {
+        const NOTHING: Budget = Budget {
+            messages: 0,
+            bytes: 0,
+        };
+        let Err(end) = ready!(self.session.poll_next(cx, NOTHING)) else {
+            return Poll::Pending;
+        };
+        let mut rest = Vec::new();
+        while let State::Sending(pieces) = std::mem::replace(&mut self.state, State::Live) {
+            rest.push(self.send(pieces));
+        }
+        rest.push(self.end(&end));
+        Poll::Ready(rest)
+    }
+
+    /// True once its last chunk was handed out.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
     /// The client took nothing for too long, and its connection is about to be cut.
     pub fn stalled(&mut self) {
         self.attachment.ended(Code::Slow);
@@ -131,16 +154,19 @@ impl SseStream {
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         match self.session.poll_next(cx, self.chunk) {
             Poll::Ready(Ok(batch)) => Poll::Ready(self.encode(&batch)),
-            Poll::Ready(Err(end)) => {
-                self.state = State::Ended(end.code);
-                self.attachment.ended(end.code);
-                Poll::Ready(farewell(&end).into())
-            }
+            Poll::Ready(Err(end)) => Poll::Ready(self.end(&end)),
             Poll::Pending if self.session.take_beats().ping => {
                 Poll::Ready(Bytes::from_static(PING))
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// The last chunk.
+    fn end(&mut self, end: &End) -> Bytes {
+        self.state = State::Ended(end.code);
+        self.attachment.ended(end.code);
+        farewell(end).into()
     }
 
     /// A batch as one chunk, or as the first of several. The JSON is shared by all readers; the `id:` line is this one's own.

@@ -141,6 +141,11 @@ impl AnswerGuard {
         self.0.is_stalled()
     }
 
+    /// See [`Phase::is_apart`].
+    pub fn is_apart(&self) -> bool {
+        self.0.is_apart()
+    }
+
     /// See [`Phase::streams`].
     pub fn streams(&self) {
         self.0.streams();

@@ -145,7 +145,7 @@ async fn who_asks_for_it_is_closed_after_the_stream_and_who_does_not_is_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_narrow_reader_gets_every_byte_in_order() {
-    let gateway = Gateway::with(|config| config.history.bytes_max = 16 << 20).await;
+    let gateway = roomy().await;
     let mut kept = open(&gateway, "").await;
     // More than any socket holds, of small ones and large ones.
     let texts: Vec<String> = (0..250_u8)
@@ -219,4 +219,61 @@ async fn who_leaves_is_noticed_however_it_leaves() {
         drop(kept);
         until_attached(&gateway, "sse", 0.0).await;
     }
+}
+
+/// More than any socket holds.
+async fn fill(gateway: &Gateway) {
+    let text = json!("x".repeat(60_000));
+    for _ in 0..250 {
+        gateway.publish("a", &text).await;
+    }
+}
+
+async fn roomy() -> Gateway {
+    Gateway::with(|config| config.history.bytes_max = 16 << 20).await
+}
+
+/// Reads a stream to its end, which must be this one, behind whole events.
+async fn ends_as(kept: &mut Kept, code: &str) {
+    let events = rest(kept).await;
+    let last = events.trim_end().rsplit("\n\n").next().expect("an event");
+    assert!(
+        last.contains("event: disconnect\n") && last.contains(code),
+        "{last}"
+    );
+    let datas = events
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "));
+    for data in datas {
+        serde_json::from_str::<Value>(data).expect("whole events");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_ends_before_its_client_caught_up_is_attached_no_more() {
+    let gateway = roomy().await;
+    fill(&gateway).await;
+    let mut kept = Kept::narrow(gateway.address).await;
+    // HTTP still has it when it ends: there was always more to send.
+    kept.ask(&format!("{STREAM}&cursor=earliest")).await;
+    until_attached(&gateway, "sse", 1.0).await;
+    supersede(&gateway).await;
+    hear_welcome(&mut kept).await;
+    ends_as(&mut kept, "superseded").await;
+    // The connection is kept, and nothing is asked over it.
+    until_attached(&gateway, "sse", 0.0).await;
+    assert_eq!(kept.get("/healthz").await.body, "ok\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_nothing_is_attached_no_more_once_its_stream_ends() {
+    let gateway = roomy().await;
+    let mut kept = open(&gateway, "").await;
+    fill(&gateway).await;
+    supersede(&gateway).await;
+    until_attached(&gateway, "sse", 0.0).await;
+    let ended = "everyway_endings_total{transport=\"sse\",code=\"superseded\"}";
+    assert_eq!(gateway.metric(ended).await, 1.0);
+    ends_as(&mut kept, "superseded").await;
+    assert_eq!(kept.get("/healthz").await.body, "ok\n");
 }
