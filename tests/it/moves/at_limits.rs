@@ -56,7 +56,7 @@ async fn a_session_moves_at_a_limit_and_others_do_not_come_in() {
     }
 }
 
-/// A stream that takes nothing does not hear of its end, and keeps its place until it is cut.
+/// A stream over HTTP/1.0 that takes nothing does not hear of its end, and keeps its place until it is cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_one_that_does_not_go_counts_and_leaves_no_place_for_a_third() {
     for limit in LIMITS {
@@ -66,7 +66,7 @@ async fn an_older_one_that_does_not_go_counts_and_leaves_no_place_for_a_third() 
         socket.set_recv_buffer_size(16 * 1024).expect("a buffer");
         let stuck = socket.connect(gateway.address).await;
         let mut stuck = stuck.expect("the gateway listens");
-        let request = format!("GET /v1/sse?channel=a{more} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let request = format!("GET /v1/sse?channel=a{more} HTTP/1.0\r\nhost: localhost\r\n\r\n");
         let sent = stuck.write_all(request.as_bytes()).await;
         sent.expect("the gateway reads");
         let attached = || async { gateway.inner.attachments.len() == 1 };
