@@ -129,8 +129,13 @@ impl SseStream {
             return Poll::Pending;
         };
         let mut rest = Vec::new();
-        while let State::Sending(pieces) = std::mem::replace(&mut self.state, State::Live) {
-            rest.push(self.send(pieces));
+        loop {
+            // What was begun goes out whole, and the welcome before all else.
+            match std::mem::replace(&mut self.state, State::Live) {
+                State::Begin(bytes) => rest.push(bytes),
+                State::Sending(pieces) => rest.push(self.send(pieces)),
+                State::Live | State::Ended(_) => break,
+            }
         }
         rest.push(self.end(&end));
         Poll::Ready(rest)
