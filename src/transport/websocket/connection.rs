@@ -8,9 +8,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Opening;
 use super::commands::{self, Done, Step, Work};
+use super::gone::Gone;
+use super::messages::Incoming;
 use super::patience::Patience;
 use super::readable::Readable;
-use super::socket::{Gone, Incoming, Socket};
+use super::socket::Socket;
 use crate::attachments::Attachment;
 use crate::bus::{Batch, Beats, Budget, Item};
 use crate::code::{Code, End};

@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::frames::{BINARY, TEXT};
-use super::socket::{Gone, Incoming, Socket};
+use super::gone::Gone;
+use super::messages::Incoming;
+use super::socket::Socket;
 
 /// The largest message that is returned: conformance suites send 16 MiB.
 pub const ECHO_BYTES_MAX: usize = 16 * 1024 * 1024;

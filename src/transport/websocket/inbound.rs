@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::deflate::{InflateError, inflate};
-use super::socket::Gone;
+use super::gone::Gone;
 use crate::aside::aside;
 use crate::bus::publication::frame_head;
 use crate::limits::{Inlet, Share};
@@ -40,6 +40,8 @@ pub struct Inbound {
     /// What tungstenite has not got yet of the frame at `ready_at`.
     ready_left: usize,
     frame: Option<Frame>,
+    /// True if tungstenite has a part of a message.
+    is_open: bool,
     /// A compressed message that is not complete: its opcode and what there is of it.
     compressed: Option<(u8, Vec<u8>)>,
     takes_deflate: bool,
@@ -71,12 +73,20 @@ impl Inbound {
             ready_at: 0,
             ready_left: 0,
             frame: None,
+            is_open: false,
             compressed: None,
             takes_deflate,
             message_bytes_max,
             held: Held::new(inlet),
             fault: None,
         }
+    }
+
+    /// True between messages, when nothing that came in waits to be handed out.
+    pub fn is_at_rest(&self) -> bool {
+        let is_handed_out = self.raw_at == self.raw.len() && self.ready_at == self.ready.len();
+        let is_between = self.frame.is_none() && self.compressed.is_none() && !self.is_open;
+        is_handed_out && is_between && self.fault.is_none()
     }
 
     /// Takes in what was read.
@@ -266,7 +276,11 @@ impl Inbound {
         let ends = frame.left == 0;
         match &mut self.compressed {
             Some((_, bytes)) => bytes.extend_from_slice(chunk),
-            None => push_piece(&mut self.ready, frame.opcode, ends && frame.fin, chunk),
+            None => {
+                let completes = ends && frame.fin;
+                push_piece(&mut self.ready, frame.opcode, completes, chunk);
+                self.is_open = !completes;
+            }
         }
         self.raw_at += count;
         if !ends {
@@ -352,4 +366,4 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4], at: usize) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

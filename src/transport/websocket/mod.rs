@@ -1,15 +1,17 @@
 //! WebSocket (RFC 6455): read, wait, repeat, over a socket that also takes commands.
 
-mod adapter;
 mod commands;
 mod connection;
 mod deflate;
 mod echo;
 mod frames;
+mod gone;
 mod handshake;
 mod inbound;
+mod messages;
 mod outbound;
 mod patience;
+mod pipe;
 mod readable;
 mod socket;
 
@@ -74,7 +76,7 @@ async fn start(
     opening: Result<Opening, Problem>,
 ) -> Option<Box<Connection<UpgradedIo>>> {
     let (io, read) = upgraded(upgrade).await?;
-    let mut socket = Socket::new(io, &read, setup).await;
+    let mut socket = Socket::new(io, &read, setup);
     match opening {
         Ok(opening) => Connection::open(gateway, socket, opening).await,
         Err(problem) => {
@@ -91,7 +93,7 @@ pub fn spawn_echo(gateway: &Arc<Gateway>, upgrade: OnUpgrade, agreement: Option<
     let setup = Setup::new(&gateway.config(), echo::ECHO_BYTES_MAX, agreement, inlet);
     gateway.spawn(async move {
         if let Some((io, read)) = upgraded(upgrade).await {
-            echo::echo(Socket::new(io, &read, setup).await).await;
+            echo::echo(Socket::new(io, &read, setup)).await;
         }
     });
 }

@@ -2,32 +2,26 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{Sink, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::adapter::Adapter;
 use super::frames::{Framing, TEXT, close_frame, of_page, ping_frame};
-use super::inbound::Inbound;
+use super::gone::Gone;
+use super::messages::{Incoming, Messages, Rules};
+use super::pipe::Pipe;
 use crate::bus::Publication;
 use crate::code::{Code, End};
 use crate::config::Config;
-use crate::limits::{Counted, Inlet, Refused, Share};
+use crate::limits::{Inlet, Refused};
 use crate::problem::Problem;
 use crate::protocol::event;
 use crate::protocol::printed::Printed;
 use crate::stall::Stall;
 
-/// What tungstenite reads at once. It fills the whole buffer with zeroes at every read, so it is small.
+/// What is read at once of what nobody listens to.
 const READ_BYTES: usize = 512;
 /// How many messages are taken from a client that was told to go.
 const HEARD_OUT_MAX: usize = 32;
@@ -35,48 +29,13 @@ const HEARD_OUT_MAX: usize = 32;
 /// command is read when it is written.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// What stands for a close code where a close frame has none (RFC 6455, section 7.1.5).
-const NO_CODE: u16 = 1005;
-
-/// What came in.
-#[derive(Debug)]
-pub enum Incoming {
-    /// A command, we suppose, and what it takes of the room for all until it is done.
-    Text(Utf8Bytes, Option<Box<Share>>),
-    /// Bytes, which no command is made of, and what they take.
-    Binary(Bytes, Option<Box<Share>>),
-    /// A ping or a pong; it is answered already.
-    Control,
-}
-
-/// How a socket came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
-    /// The client closed, with this code or [`NO_CODE`]; our reply is queued.
-    Closed(u16),
-    /// The client broke the protocol: the close code it is told (RFC 6455, section 7.4.1).
-    Misbehaved(u16),
-    /// A message was over its limit.
-    TooLarge,
-    /// There was no room for a message.
-    Full(Counted),
-    /// The client took nothing for too long.
-    Stalled,
-    /// The connection broke.
-    Broken,
-}
-
 /// How a socket is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// By which way messages come in.
-    pub inlet: Inlet,
-    /// Largest message that may come in, in bytes.
-    pub message_bytes_max: usize,
+    /// What may come in.
+    pub rules: Rules,
     /// Most bytes that wait to be written.
     pub queued_bytes_max: usize,
-    /// True if the client may send compressed messages.
-    pub takes_deflate: bool,
     /// How messages become frames.
     pub framing: Framing,
     /// A client that takes nothing for this long is given up.
@@ -95,10 +54,12 @@ impl Setup {
     ) -> Self {
         let sends_deflated = agreement.is_some_and(super::Agreement::takes_deflated);
         Self {
-            inlet,
-            message_bytes_max,
+            rules: Rules {
+                takes_deflate: agreement.is_some(),
+                message_bytes_max,
+                inlet,
+            },
             queued_bytes_max: config.limits.queued_bytes_max,
-            takes_deflate: agreement.is_some(),
             framing: Framing::new(&config.websocket, sends_deflated),
             stall_after: config.timeouts.stall_s.duration(),
             close_within: config.timeouts.close_s.duration(),
@@ -113,38 +74,29 @@ pub struct Socket<S> {
     stall: Stall,
     framing: Framing,
     queued_bytes_max: usize,
-    /// True if a write went on that had waited for the client.
-    took: bool,
-    stream: WebSocketStream<Adapter<S>>,
+    pipe: Pipe<S>,
+    messages: Messages,
     close_within: Duration,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A WebSocket over an upgraded connection, of which some bytes were read already.
-    pub async fn new(io: S, read: &[u8], setup: Setup) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(Some(setup.message_bytes_max))
-            .max_frame_size(Some(setup.message_bytes_max))
-            // The adapter takes the masks off, and refuses frames that have none.
-            .accept_unmasked_frames(true);
-        let mut inbound = Inbound::new(setup.takes_deflate, setup.message_bytes_max, setup.inlet);
-        inbound.feed(read);
-        let adapter = Adapter::new(io, inbound);
+    pub fn new(io: S, read: &[u8], setup: Setup) -> Self {
+        let mut messages = Messages::new(setup.rules);
+        messages.feed(read);
         Self {
-            stream: WebSocketStream::from_raw_socket(adapter, Role::Server, Some(config)).await,
             stall: Stall::new(setup.stall_after),
-            took: false,
             framing: setup.framing,
             queued_bytes_max: setup.queued_bytes_max,
+            pipe: Pipe::new(io),
+            messages,
             close_within: setup.close_within,
         }
     }
 
     /// Queues a publication. Returns how many bytes of encodings were made for it, for all sockets.
     pub fn push_publication(&mut self, publication: &Publication) -> usize {
-        let outbound = &mut self.stream.get_mut().outbound;
+        let outbound = &mut self.pipe.outbound;
         self.framing
             .publication(publication, |frame| outbound.push(frame))
     }
@@ -152,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Queues a message that only this client gets.
     pub fn push_message(&mut self, opcode: u8, payload: &[u8]) {
         let frames = self.framing.message(opcode, payload);
-        let outbound = &mut self.stream.get_mut().outbound;
+        let outbound = &mut self.pipe.outbound;
         let mut bytes = 0;
         for frame in frames {
             bytes += frame.len();
@@ -174,28 +126,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             return self.push_json(&page.all());
         }
         let fragment_bytes = self.framing.fragment_bytes;
-        let outbound = &mut self.stream.get_mut().outbound;
+        let outbound = &mut self.pipe.outbound;
         outbound.push_answer(of_page(page, fragment_bytes));
     }
 
     /// Queues a ping, before the messages.
     pub fn push_ping(&mut self) {
-        self.stream.get_mut().outbound.push_control(ping_frame());
+        self.pipe.outbound.push_control(ping_frame());
     }
 
     /// Drops the messages that are not begun to be written.
     pub fn drop_messages(&mut self) {
-        self.stream.get_mut().outbound.drop_messages();
+        self.pipe.outbound.drop_messages();
     }
 
     /// What waits to be written, in bytes.
     pub fn queued_bytes(&self) -> usize {
-        self.stream.get_ref().outbound.bytes()
+        self.pipe.outbound.bytes()
     }
 
     /// How many bytes of messages may be queued now.
     pub fn room(&self) -> usize {
-        let outbound = &self.stream.get_ref().outbound;
+        let outbound = &self.pipe.outbound;
         if outbound.is_answering() {
             return 0;
         }
@@ -204,58 +156,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// True if answers to more commands may be queued. If not, the socket is not read.
     pub fn takes_commands(&self) -> bool {
-        let outbound = &self.stream.get_ref().outbound;
+        let outbound = &self.pipe.outbound;
         !outbound.holds_answer() && outbound.bytes() < self.queued_bytes_max + ANSWER_BYTES_MAX
     }
 
     /// True if anything came in since the last call, or if the client took something that it had kept waiting.
     pub fn take_heard(&mut self) -> bool {
-        let took = std::mem::take(&mut self.took);
-        self.stream.get_mut().take_heard() || took
+        std::mem::take(&mut self.pipe.heard)
     }
 
     /// Writes what is queued. Ready only if something went wrong. Cancel safe.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         loop {
-            match self.stream.get_mut().poll_write_some(cx) {
+            match self.pipe.poll_write_some(cx) {
                 Poll::Ready(Ok(written)) => {
-                    self.took |= self.stall.is_waiting();
+                    self.pipe.heard |= self.stall.is_waiting();
                     self.stall.progress();
                     if written == 0 {
                         return Poll::Pending;
                     }
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(broken(&error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
                 Poll::Pending => return self.stall.poll_waiting(cx).map(|()| Gone::Stalled),
             }
         }
     }
 
-    /// Reads the next frame. Cancel safe.
+    /// Reads the next message. Cancel safe.
     pub fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Gone>> {
-        Pin::new(&mut self.stream)
-            .poll_next(cx)
-            .map(|next| match next {
-                Some(Ok(Message::Text(text))) => {
-                    let share = self.stream.get_mut().take_share(text.len());
-                    Ok(Incoming::Text(text, share))
-                }
-                Some(Ok(Message::Binary(bytes))) => {
-                    let share = self.stream.get_mut().take_share(bytes.len());
-                    Ok(Incoming::Binary(bytes, share))
-                }
-                Some(Ok(Message::Close(frame))) => {
-                    let code = frame.map_or(NO_CODE, |frame| frame.code.into());
-                    Err(Gone::Closed(code))
-                }
-                Some(Ok(_)) => Ok(Incoming::Control),
-                Some(Err(error)) => Err(self
-                    .stream
-                    .get_mut()
-                    .take_fault()
-                    .unwrap_or_else(|| gone(&error))),
-                None => Err(Gone::Broken),
-            })
+        loop {
+            if let Poll::Ready(next) = self.messages.next(&mut self.pipe.outbound) {
+                return Poll::Ready(next);
+            }
+            let mut is_over = false;
+            ready!(self.pipe.poll_read(cx, |bytes| {
+                is_over = bytes.is_empty();
+                self.messages.feed(bytes);
+            }))?;
+            if is_over {
+                return Poll::Ready(Err(Gone::Broken));
+            }
+        }
     }
 
     /// Ends a WebSocket as the table of codes says: the `disconnect` object, the close frame, the client's reply.
@@ -277,10 +218,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub async fn finish(&mut self, gone: Gone) {
         match gone {
             Gone::Broken => {}
-            Gone::Closed(code) => {
-                // tungstenite holds its reply back until it is flushed.
-                let flushed = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await;
-                tracing::trace!(?flushed, code, "the client closed");
+            Gone::Closed(_) => {
+                self.messages.reply_to_close(&mut self.pipe.outbound);
                 self.shutdown(Instant::now() + self.close_within).await;
             }
             Gone::Misbehaved(code) => {
@@ -311,10 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn push_last(&mut self, code: u16, reason: &str) {
-        self.stream
-            .get_mut()
-            .outbound
-            .push_last(close_frame(code, reason));
+        self.pipe.outbound.push_last(close_frame(code, reason));
     }
 
     /// Writes everything and reads until the client closes.
@@ -345,12 +281,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// bytes unread is reset, and the reset can overtake the close frame.
     async fn shutdown(&mut self, deadline: Instant) {
         let closed = timeout_at(deadline, async {
-            let adapter = self.stream.get_mut();
-            adapter.shutdown().await?;
+            poll_fn(|cx| self.pipe.poll_shutdown(cx)).await?;
             let mut scratch = [0; READ_BYTES];
             // Bounded, so that a client that goes on sending cannot keep us.
             for _ in 0..1024 {
-                if adapter.io().read(&mut scratch).await? == 0 {
+                if self.pipe.io.read(&mut scratch).await? == 0 {
                     break;
                 }
             }
@@ -362,30 +297,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-/// A peer that takes nothing may be given up by the system first (RFC 5482), while there is still room for what we write.
-fn broken(error: &io::Error) -> Gone {
-    match error.kind() {
-        io::ErrorKind::TimedOut => Gone::Stalled,
-        _ => Gone::Broken,
-    }
-}
-
-fn gone(error: &Error) -> Gone {
-    match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => Gone::Closed(NO_CODE),
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => Gone::TooLarge,
-        Error::Utf8(_) => Gone::Misbehaved(1007),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Gone::Broken,
-        Error::Protocol(_) => Gone::Misbehaved(1002),
-        Error::Io(error) => broken(error),
-        _ => Gone::Broken,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::limits::Limits;
+    use std::pin::Pin;
     use tokio::io::ReadBuf;
 
     /// A connection that the system gave up for this reason.
@@ -437,7 +353,7 @@ mod tests {
     #[tokio::test]
     async fn no_command_is_read_while_a_large_answer_is_held() {
         let (io, mut client) = tokio::io::duplex(ANSWER_BYTES_MAX);
-        let mut socket = Socket::new(io, &[], setup()).await;
+        let mut socket = Socket::new(io, &[], setup());
         socket.push_json(&[b'x'; ANSWER_BYTES_MAX / 2]);
         assert!(socket.takes_commands());
         socket.push_json(&vec![b'x'; 2 * ANSWER_BYTES_MAX]);
@@ -459,7 +375,7 @@ mod tests {
             (io::ErrorKind::TimedOut, Gone::Stalled),
             (io::ErrorKind::BrokenPipe, Gone::Broken),
         ] {
-            let mut socket = Socket::new(GivenUp(kind), &[], setup()).await;
+            let mut socket = Socket::new(GivenUp(kind), &[], setup());
             socket.push_ping();
             assert_eq!(poll_fn(|cx| socket.poll_flush(cx)).await, expected);
             let incoming = poll_fn(|cx| socket.poll_incoming(cx)).await;

@@ -26,7 +26,8 @@ fn drain(inbound: &mut Inbound) -> Result<Vec<u8>, Gone> {
     Ok(output)
 }
 
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+/// A frame of a client.
+pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [7, 1, 9, 200];
     let (mut head, head_bytes) = frame_head(first, payload.len());
     head[1] |= 0x80;
