@@ -360,6 +360,7 @@ mod tests {
             "[server]\nlisten = ['nonsense']",
             "[server]\norigins = ['example.com']",
             "[server]\norigins = ['https://a.example/']",
+            "[server]\norigins = ['https://*.example']",
             "[server]\ntransports = ['sse', 'sse']",
             "[auth.anonymous]\nsubscribe = ['a*b']",
             "[auth.anonymous]\npublish = ['bad name']",
