@@ -155,6 +155,12 @@ pub enum Next {
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
+/// Most bytes that wait in the system, unsent, before a writer has to wait. The system would hold some MiB for a client
+/// that takes little, and a writer would hear of progress only after a third of them: a slow client would look like one
+/// that takes nothing.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 fn set_options(stream: &TcpStream, gateway: &Gateway) {
     // Each is an improvement only: a connection without it still works.
     if let Err(error) = stream.set_nodelay(true) {
@@ -166,8 +172,12 @@ fn set_options(stream: &TcpStream, gateway: &Gateway) {
         // told so first, and the system would cut it off at the same time.
         let timeouts = &gateway.config().timeouts;
         let after = timeouts.stall_s.duration() + timeouts.close_s.duration() + USER_TIMEOUT_MARGIN;
-        if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(after)) {
+        let socket = SockRef::from(stream);
+        if let Err(error) = socket.set_tcp_user_timeout(Some(after)) {
             tracing::debug!(%error, "TCP_USER_TIMEOUT");
+        }
+        if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
         }
     }
 }

@@ -6,22 +6,27 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use std::vec;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
+use tokio::time::{Sleep, sleep};
 
 use super::chunk::Chunk;
 use super::connection::{Next, Served};
 use super::http1;
 use super::requests::Requests;
 use crate::transport::sse::SseStream;
+use crate::wire::Linger;
 use crate::wire::preface::Peeked;
 
 /// What a client may say while its stream goes out, and is answered after its end. It is not read on before that.
 const BEHIND_BYTES_MAX: usize = 8192;
+/// How long a client has to close its side after ours.
+const LINGERS_FOR: Duration = Duration::from_secs(1);
 /// After so many chunks at one turn a connection gives way to others.
 const CHUNKS_IN_A_TURN: u32 = 16;
 
@@ -41,8 +46,14 @@ impl Slot {
     }
 }
 
-/// Serves the rest of a stream, and then what came behind its request.
-pub fn serve<S>(requests: Requests, io: Peeked<S>, stream: Box<SseStream>, behind: &[u8]) -> Served
+/// Serves the rest of a stream, and then what came behind its request, if it is not the last one.
+pub fn serve<S>(
+    requests: Requests,
+    io: Peeked<S>,
+    stream: Box<SseStream>,
+    is_last: bool,
+    behind: &[u8],
+) -> Served
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -50,6 +61,7 @@ where
         requests,
         io,
         source: Source::Live(stream),
+        is_last,
         behind: behind.to_vec(),
         step: Step::Waits,
     })))
@@ -63,6 +75,8 @@ struct Held<S> {
     requests: Requests,
     io: Peeked<S>,
     source: Source,
+    /// True if the client asked for no further answer.
+    is_last: bool,
     /// What the client said meanwhile.
     behind: Vec<u8>,
     step: Step,
@@ -133,6 +147,8 @@ enum Step {
     Flushes,
     /// The last chunk was written.
     Ends,
+    /// No further request is taken, and our side is closed.
+    Lingers(Linger, Pin<Box<Sleep>>),
 }
 
 /// How it ends here.
@@ -214,6 +230,13 @@ where
                         return Poll::Ready(Ok(Way::Back));
                     }
                     ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+                    let until = Box::pin(sleep(LINGERS_FOR));
+                    self.step = Step::Lingers(Linger::default(), until);
+                }
+                Step::Lingers(linger, until) => {
+                    if until.as_mut().poll(cx).is_pending() {
+                        ready!(linger.poll(&mut self.io, cx));
+                    }
                     return Poll::Ready(Ok(Way::Over));
                 }
             }
@@ -232,9 +255,9 @@ where
         Poll::Ready(Ok(!self.behind.is_empty()))
     }
 
-    /// True if no further request is taken: the gateway goes down, or a balancer is to choose anew.
+    /// True if no further request is taken: the client said so, the gateway goes down, or a balancer is to choose anew.
     fn is_last_answer(&self) -> bool {
-        self.source.is_sent_away() || self.requests.closing.is_thrown()
+        self.is_last || self.source.is_sent_away() || self.requests.closing.is_thrown()
     }
 
     /// Notes why, if it was the client who took nothing.

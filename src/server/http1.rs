@@ -122,12 +122,13 @@ where
             let io = parts.io.into_inner();
             Next::Goes(apart::serve(parts.service, io, again, &parts.read_buf))
         }
-        Handover::Stream(slot) if let Some(stream) = slot.take() => {
+        Handover::Stream(slot, is_last) if let Some(stream) = slot.take() => {
             let io = parts.io.into_inner();
             Next::Goes(event_stream::serve(
                 parts.service,
                 io,
                 stream,
+                is_last,
                 &parts.read_buf,
             ))
         }

@@ -122,8 +122,8 @@ pub enum Handover {
     Nothing,
     /// From HTTP: a request that it lets go of.
     Again(Box<Again>),
-    /// From HTTP: an event stream is there when it lets go of it.
-    Stream(Slot),
+    /// From HTTP: an event stream is there when it lets go of it, and whether its client asks for no further answer.
+    Stream(Slot, bool),
     /// To HTTP: the bytes that it reads first are one head and nothing else.
     Head(Box<WholeHead>),
     /// To HTTP: what it is to answer. The head that it reads first stands for it.
@@ -142,7 +142,8 @@ impl Service<Request<Incoming>> for Requests {
             request.extensions_mut().insert(free.clone());
         }
         let may_part = self.phase.is_flushed() && !self.closing.is_thrown();
-        let may_stream = !self.closing.is_thrown() && goes_on(&request);
+        let may_stream = !self.closing.is_thrown() && is_chunked(&request);
+        let is_last = asks_to_close(&request);
         let (answering, version) = (self.phase.answering(), request.version());
         let (handled, finish) = self.handle(request);
         let mut finishing = Finishing {
@@ -160,7 +161,7 @@ impl Service<Request<Incoming>> for Requests {
                 if may_stream && !self.phase.is_multiplexed() {
                     let slot = Slot::default();
                     finishing.slot = Some(slot.clone());
-                    self.handover.set(Handover::Stream(slot));
+                    self.handover.set(Handover::Stream(slot, is_last));
                 }
                 Answering::Later(answer, Some(finishing))
             }
@@ -208,7 +209,7 @@ impl Requests {
             Handover::Head(head) => {
                 request.extensions_mut().insert(*head);
             }
-            Handover::Again(_) | Handover::Stream(_) | Handover::Nothing => {}
+            Handover::Again(_) | Handover::Stream(..) | Handover::Nothing => {}
         }
         // The timer is for requests that are answered one after the other.
         let alarm = (!self.phase.is_multiplexed()).then_some(&self.alarm);
@@ -216,13 +217,24 @@ impl Requests {
     }
 }
 
-/// True if all of a request was read, its answer is in chunks if it has no length, and another request may follow it.
-fn goes_on(request: &Request<Incoming>) -> bool {
-    let may_follow = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+/// True if all of a request was read, and its answer is in chunks if it has no length.
+fn is_chunked(request: &Request<Incoming>) -> bool {
     request.version() == Version::HTTP_11
         && request.method() == Method::GET
         && http_body::Body::is_end_stream(request.body())
-        && request.headers().get_all(CONNECTION).iter().all(may_follow)
+}
+
+/// True if no other request may follow over HTTP/1.1 (RFC 9112, section 9.6).
+fn asks_to_close(request: &Request<Incoming>) -> bool {
+    let names_close = |value: &HeaderValue| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    };
+    request
+        .headers()
+        .get_all(CONNECTION)
+        .iter()
+        .any(names_close)
 }
 
 /// A body that tells the connection when it is done.

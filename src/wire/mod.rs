@@ -3,6 +3,7 @@
 
 mod alarm;
 mod guard;
+mod linger;
 mod patience;
 mod permit;
 pub mod preface;
@@ -10,5 +11,6 @@ mod upgraded;
 
 pub use alarm::{Alarm, WaitTime};
 pub use guard::{AnswerGuard, GuardedIo, Phase, Within};
+pub use linger::Linger;
 pub use permit::SocketPermit;
 pub use upgraded::UpgradedIo;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use everyway::config::Seconds;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::interval;
 
 use super::leaving::until_attached;
 use super::support::polls::Kept;
@@ -276,13 +277,69 @@ async fn a_stream_that_ends_before_its_client_caught_up_is_attached_no_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_takes_nothing_is_attached_no_more_once_its_stream_ends() {
-    let gateway = roomy().await;
-    let mut kept = open(&gateway, "").await;
-    fill(&gateway).await;
-    supersede(&gateway).await;
-    until_attached(&gateway, "sse", 0.0).await;
     let ended = "everyway_endings_total{transport=\"sse\",code=\"superseded\"}";
-    assert_eq!(gateway.metric(ended).await, 1.0);
-    ends_as(&mut kept, "superseded").await;
-    assert_eq!(kept.get("/healthz").await.body, "ok\n");
+    for lines in ["", "Connection: close\r\n"] {
+        let gateway = roomy().await;
+        let mut kept = open(&gateway, lines).await;
+        fill(&gateway).await;
+        supersede(&gateway).await;
+        until_attached(&gateway, "sse", 0.0).await;
+        assert_eq!(gateway.metric(ended).await, 1.0, "{lines}");
+        ends_as(&mut kept, "superseded").await;
+        match lines {
+            "" => assert_eq!(kept.get("/healthz").await.body, "ok\n"),
+            _ => assert!(kept.is_over().await),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_stream_arrives_though_more_was_asked_than_is_read() {
+    let gateway = Gateway::with(|config| config.drain.spread_s = Seconds::new(0)).await;
+    let mut kept = open(&gateway, "").await;
+    // More than the client has room for, and less than the system has.
+    for _ in 0..20 {
+        gateway.publish("a", &json!("x".repeat(2000))).await;
+    }
+    kept.send(&kept.head("/healthz").repeat(400)).await;
+    // A reset would take along what was not read yet.
+    gateway.down().await;
+    ends_as(&mut kept, "shutdown").await;
+    assert!(kept.is_over().await);
+}
+
+/// Takes a little at a time for four seconds.
+async fn sip(gateway: &Gateway, target: &str, lines: &str) -> Kept {
+    let mut kept = Kept::narrow(gateway.address).await;
+    kept.lines = lines.to_owned();
+    kept.ask(&format!("{target}?channel=a&cursor=earliest"))
+        .await;
+    let mut pace = interval(Duration::from_millis(100));
+    let mut sip = [0; 16 * 1024];
+    for _ in 0..40 {
+        pace.tick().await;
+        let read = within("a sip", kept.stream.read_exact(&mut sip)).await;
+        read.expect("it goes on");
+    }
+    kept
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_little_is_not_taken_for_one_who_takes_nothing() {
+    let gateway = Gateway::with(|config| {
+        config.history.bytes_max = 16 << 20;
+        config.timeouts.stall_s = Seconds::new(2);
+    })
+    .await;
+    fill(&gateway).await;
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let _readers = tokio::join!(
+        sip(&gateway, "/v1/sse", ""),
+        sip(&gateway, "/v1/ws", upgrade)
+    );
+    for transport in ["sse", "websocket"] {
+        let attached = format!("everyway_attachments{{transport=\"{transport}\"}}");
+        assert_eq!(gateway.metric(&attached).await, 1.0, "{transport}");
+    }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::frames::{Framing, TEXT, close_frame, of_page, ping_frame};
@@ -20,9 +20,8 @@ use crate::problem::Problem;
 use crate::protocol::event;
 use crate::protocol::printed::Printed;
 use crate::stall::Stall;
+use crate::wire::Linger;
 
-/// What is read at once of what nobody listens to.
-const READ_BYTES: usize = 512;
 /// How many messages are taken from a client that was told to go.
 const HEARD_OUT_MAX: usize = 32;
 /// Room in the queue for answers and pongs when it is full of messages. An answer that is larger stands alone: the next
@@ -282,13 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     async fn shutdown(&mut self, deadline: Instant) {
         let closed = timeout_at(deadline, async {
             poll_fn(|cx| self.pipe.poll_shutdown(cx)).await?;
-            let mut scratch = [0; READ_BYTES];
-            // Bounded, so that a client that goes on sending cannot keep us.
-            for _ in 0..1024 {
-                if self.pipe.io.read(&mut scratch).await? == 0 {
-                    break;
-                }
-            }
+            let mut linger = Linger::default();
+            poll_fn(|cx| linger.poll(&mut self.pipe.io, cx)).await;
             io::Result::Ok(())
         });
         if let Ok(Err(error)) = closed.await {
@@ -302,7 +296,7 @@ mod tests {
     use super::*;
     use crate::limits::Limits;
     use std::pin::Pin;
-    use tokio::io::ReadBuf;
+    use tokio::io::{AsyncReadExt, ReadBuf};
 
     /// A connection that the system gave up for this reason.
     struct GivenUp(io::ErrorKind);
