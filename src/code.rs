@@ -96,7 +96,7 @@ codes! {
     NotFound "not_found" none NOT_FOUND No;
     /// The path does not take this method.
     MethodNotAllowed "method_not_allowed" none METHOD_NOT_ALLOWED No;
-    /// The reader made no progress.
+    /// The reader made no progress, or a message did not arrive in time.
     Slow "slow" 4008 none Now;
     /// A newer attachment of the same session took over.
     Superseded "superseded" 4009 CONFLICT No;

@@ -208,7 +208,7 @@ section! {
         channels_max: usize = 100,
         /// Largest message, in bytes: JSON after white space is removed, text and bytes as they are sent. 16777216 (16 MiB) at
         /// most. Raise `history.bytes_max` with it: a channel that has room for one message loses the last one to the next.
-        /// A body or a frame may be 4/3 of it and 4 KiB, and has `timeouts.body_s` to arrive over HTTP. How much may be on its way
+        /// A body or a frame may be 4/3 of it and 4 KiB, and has `timeouts.body_s` to arrive. How much may be on its way
         /// in at once is `limits.incoming_bytes_max`.
         message_bytes_max: usize = 65_536,
         /// Most bytes that are on their way in at once: bodies of requests, and messages over WebSocket, compressed ones at their
@@ -248,7 +248,7 @@ section! {
         /// A request's head, from its first byte or from the connection's start. Over HTTP/2 a head that stops half-way
         /// ends with the next ping: `http2.ping_s` and `timeouts.pong_s`.
         head_s: Seconds = Seconds::new(10),
-        /// A request's body.
+        /// A request's body, and a message over WebSocket: one that is not complete by then ends with `slow` at the next ping.
         body_s: Seconds = Seconds::new(30),
         /// Between two requests of a connection; over HTTP/2, without any stream.
         idle_s: Seconds = Seconds::new(75),

@@ -339,6 +339,23 @@ async fn a_client_that_answers_no_ping_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_stays_incomplete_ends_its_client_as_slow() {
+    let gateway = Gateway::with(|config| {
+        config.timeouts.body_s = serde_json::from_value(json!(0.1)).expect("seconds");
+        config.timeouts.heartbeat_s = serde_json::from_value(json!(0.5)).expect("seconds");
+        config.timeouts.pong_s = config.timeouts.heartbeat_s;
+        config.timeouts.close_s = serde_json::from_value(json!(0.2)).expect("seconds");
+    })
+    .await;
+    // A fragment, and a part of a head; the ping between says that its client is there.
+    for half in [&masked(0x01, b"{")[..], &[0x81]] {
+        let mut ws = Bare::open(gateway.address, "/v1/ws?channel=a").await;
+        ws.send(&[&masked(0x89, b""), half].concat()).await;
+        assert_eq!(ws.close_code().await, Some(4008));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_ends_as_slow() {
     let gateway = Gateway::with(|config| {
         // A few messages fill all buffers between us.

@@ -222,8 +222,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Notices a client that is not there any more, and pings one that is.
+    /// Notices a client that is not there any more, or takes too long for a message, and pings one that is.
     fn beat(&mut self, beats: Beats) -> Result<(), End> {
+        let body_s = self.gateway.config().timeouts.body_s;
+        if self.socket.is_late(body_s.duration()) {
+            return Err(Code::Slow.into());
+        }
         if beats.check && std::mem::take(&mut self.pinged) && !self.socket.take_heard() {
             return Err(Code::Heartbeat.into());
         }

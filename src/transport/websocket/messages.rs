@@ -5,8 +5,10 @@
 
 use std::io::{self, Read, Write};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
@@ -74,10 +76,22 @@ impl Messages {
             return Poll::Pending;
         };
         let next = decoder.next(outbound);
-        if next.is_pending() && decoder.inbound.is_at_rest() {
-            self.decoder = None;
+        match &next {
+            Poll::Pending if decoder.inbound.is_at_rest() => self.decoder = None,
+            Poll::Pending => {
+                decoder.waits_since.get_or_insert_with(Instant::now);
+            }
+            // In the middle of a message, too.
+            Poll::Ready(Ok(Incoming::Control)) => {}
+            Poll::Ready(_) => decoder.waits_since = None,
         }
         next
+    }
+
+    /// True if the rest of a message is waited for since longer than this.
+    pub fn is_late(&self, within: Duration) -> bool {
+        let waits_since = self.decoder.as_ref().and_then(|it| it.waits_since);
+        waits_since.is_some_and(|since| since.elapsed() > within)
     }
 
     /// Queues the reply to the client's close frame.
@@ -93,6 +107,8 @@ impl Messages {
 struct Decoder {
     inbound: Inbound,
     context: WebSocketContext,
+    /// When the rest of a message was found missing.
+    waits_since: Option<Instant>,
 }
 
 impl Decoder {
@@ -108,6 +124,7 @@ impl Decoder {
         Box::new(Self {
             inbound: Inbound::new(rules.takes_deflate, bytes_max, rules.inlet.clone()),
             context: WebSocketContext::new(Role::Server, Some(config)),
+            waits_since: None,
         })
     }
 
@@ -253,6 +270,44 @@ mod tests {
         let at_rest = [text.len(), text.len() + ping.len(), bytes.len()];
         let expected = (1..bytes.len()).filter(|length| !at_rest.contains(length));
         assert_eq!(kept, expected.collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_message_is_late_and_the_next_one_is_not() {
+        const WITHIN: Duration = Duration::from_secs(30);
+        let (mut messages, mut outbound) = (messages(), Outbound::default());
+        let text = masked(0x81, b"abc");
+        for _ in 0..2 {
+            messages.feed(&text[..3]);
+            assert!(messages.next(&mut outbound).is_pending());
+            tokio::time::advance(WITHIN).await;
+            assert!(!messages.is_late(WITHIN));
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(messages.is_late(WITHIN));
+            // The next one is there as far as its head.
+            messages.feed(&[&text[3..], &text[..1]].concat());
+            assert!(messages.next(&mut outbound).is_ready());
+            assert!(messages.next(&mut outbound).is_pending());
+            assert!(!messages.is_late(WITHIN));
+            messages.feed(&text[1..]);
+            assert!(messages.next(&mut outbound).is_ready());
+            assert!(messages.next(&mut outbound).is_pending());
+            tokio::time::advance(2 * WITHIN).await;
+            assert!(!messages.is_late(WITHIN), "it is at rest");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_within_a_message_do_not_make_it_younger() {
+        let (mut messages, mut outbound) = (messages(), Outbound::default());
+        messages.feed(&masked(0x01, b"abc"));
+        for _ in 0..3 {
+            assert!(messages.next(&mut outbound).is_pending());
+            tokio::time::advance(Duration::from_secs(10)).await;
+            messages.feed(&masked(0x89, b""));
+            assert!(messages.next(&mut outbound).is_ready());
+        }
+        assert!(messages.is_late(Duration::from_secs(29)));
     }
 
     #[test]

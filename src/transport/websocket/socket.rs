@@ -164,6 +164,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         std::mem::take(&mut self.pipe.heard)
     }
 
+    /// True if the rest of a message is waited for since longer than this.
+    pub fn is_late(&self, within: Duration) -> bool {
+        self.messages.is_late(within)
+    }
+
     /// Writes what is queued. Ready only if something went wrong. Cancel safe.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         loop {
