@@ -191,7 +191,7 @@ where
 {
     /// Pending may also stand for a turn that was long enough.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Way>> {
-        if let Poll::Ready(false) = self.poll_client(cx)? {
+        if self.poll_left(cx)?.is_ready() {
             return Poll::Ready(Ok(Way::Over));
         }
         let mut chunks = 0;
@@ -243,16 +243,19 @@ where
         }
     }
 
-    /// Looks whether the client is still there: ready with false once it left, and with true if it said something.
-    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if !self.behind.is_empty() {
-            return Poll::Pending;
+    /// Takes in what the client says meanwhile, as far as there is room for it. Ready once the client left: who says more than
+    /// that is not heard to leave.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.behind.len() < BEHIND_BYTES_MAX {
+            let mut room = [const { MaybeUninit::uninit() }; BEHIND_BYTES_MAX];
+            let mut buffer = ReadBuf::uninit(&mut room[self.behind.len()..]);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.behind.extend_from_slice(buffer.filled());
         }
-        let mut room = [const { MaybeUninit::uninit() }; BEHIND_BYTES_MAX];
-        let mut buffer = ReadBuf::uninit(&mut room);
-        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
-        self.behind = buffer.filled().to_vec();
-        Poll::Ready(Ok(!self.behind.is_empty()))
+        Poll::Pending
     }
 
     /// True if no further request is taken: the client said so, the gateway goes down, or a balancer is to choose anew.

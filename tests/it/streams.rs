@@ -217,9 +217,10 @@ async fn a_stream_has_no_time_to_keep_and_the_next_request_has() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_leaves_is_noticed_however_it_leaves() {
     let gateway = Gateway::start().await;
-    for resets in [false, true] {
+    for (resets, requests) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
         let mut kept = open(&gateway, "").await;
         until_attached(&gateway, "sse", 1.0).await;
+        kept.send(&kept.head("/healthz").repeat(requests)).await;
         if resets {
             let socket = socket2::SockRef::from(&kept.stream);
             socket.set_linger(Some(Duration::ZERO)).expect("an option");
