@@ -343,11 +343,13 @@ impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for GuardedIo<S, P> {
             // is up reads, and hears of it then.
             let _ = self.poll_patience(cx);
         }
-        outcome
+        // TLS takes a little more than the system does, and only this waits for its client.
+        self.wrote(cx, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.wrote(cx, outcome)
     }
 }
 
@@ -379,6 +381,45 @@ mod tests {
             theirs,
             phase,
         )
+    }
+
+    /// It takes everything, as TLS takes the last of it, and its client takes nothing.
+    struct Behind;
+
+    impl AsyncWrite for Behind {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_and_does_not_go_out_is_no_progress() {
+        for shuts_down in [false, true] {
+            let phase = Arc::new(Phase::default());
+            let alarm = Arc::new(Alarm::new(HEAD));
+            let mut io = GuardedIo::new(Behind, Arc::clone(&phase), alarm, WITHIN, ());
+            io.write_all(b"the last of an answer").await.unwrap();
+            let begin = tokio::time::Instant::now();
+            let outcome = match shuts_down {
+                false => io.flush().await,
+                true => io.shutdown().await,
+            };
+            assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(begin.elapsed().as_secs(), STALL.as_secs());
+            assert!(phase.is_stalled());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,9 +53,10 @@ mod tests {
         let (mut ours, mut theirs) = tokio::io::duplex(64 * 1024);
         theirs.write_all(b"more").await.unwrap();
         drop(theirs);
-        poll_fn(|cx| Linger::default().poll(&mut ours, cx)).await;
+        let mut linger = Linger::default();
+        poll_fn(|cx| linger.poll(&mut ours, cx)).await;
         let mut endless = tokio::io::repeat(b'x');
-        poll_fn(|cx| Linger::default().poll(&mut endless, cx)).await;
+        poll_fn(|cx| linger.poll(&mut endless, cx)).await;
     }
 
     #[tokio::test]

@@ -158,7 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(incoming.map(Wake::Incoming).map_err(Way::Gone));
             }
         } else {
-            // Room is waited for already. If it were found here, nobody would go on reading.
+            // Room is waited for already. If it were found here, nobody would go on reading. Meanwhile nothing is late.
+            self.socket.waits_anew();
             return Poll::Pending;
         }
         // Reading may have queued an answer: to a ping, above all.
@@ -228,7 +229,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.socket.is_late(body_s.duration()) {
             return Err(Code::Slow.into());
         }
-        if beats.check && std::mem::take(&mut self.pinged) && !self.socket.take_heard() {
+        // While a write waits the client may not have come by the ping yet, and `stall_s` is the measure.
+        let is_due = beats.check && std::mem::take(&mut self.pinged) && !self.socket.is_waiting();
+        if is_due && !self.socket.take_heard() {
             return Err(Code::Heartbeat.into());
         }
         if beats.ping {

@@ -85,8 +85,12 @@ impl Inbound {
     /// True between messages, when nothing that came in waits to be handed out.
     pub fn is_at_rest(&self) -> bool {
         let is_handed_out = self.raw_at == self.raw.len() && self.ready_at == self.ready.len();
-        let is_between = self.frame.is_none() && self.compressed.is_none() && !self.is_open;
-        is_handed_out && is_between && self.fault.is_none()
+        is_handed_out && !self.is_within_message() && self.fault.is_none()
+    }
+
+    /// True while a part of a message is there, beyond a head that is not complete.
+    pub fn is_within_message(&self) -> bool {
+        self.frame.is_some() || self.compressed.is_some() || self.is_open
     }
 
     /// Takes in what was read.

@@ -81,8 +81,7 @@ impl Messages {
             Poll::Pending => {
                 decoder.waits_since.get_or_insert_with(Instant::now);
             }
-            // In the middle of a message, too.
-            Poll::Ready(Ok(Incoming::Control)) => {}
+            Poll::Ready(Ok(Incoming::Control)) if decoder.inbound.is_within_message() => {}
             Poll::Ready(_) => decoder.waits_since = None,
         }
         next
@@ -92,6 +91,13 @@ impl Messages {
     pub fn is_late(&self, within: Duration) -> bool {
         let waits_since = self.decoder.as_ref().and_then(|it| it.waits_since);
         waits_since.is_some_and(|since| since.elapsed() > within)
+    }
+
+    /// Counts the time for the rest of a message anew.
+    pub fn waits_anew(&mut self) {
+        if let Some(decoder) = &mut self.decoder {
+            decoder.waits_since = None;
+        }
     }
 
     /// Queues the reply to the client's close frame.
@@ -308,6 +314,22 @@ mod tests {
             assert!(messages.next(&mut outbound).is_ready());
         }
         assert!(messages.is_late(Duration::from_secs(29)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_that_come_in_pieces_are_no_message_that_is_late() {
+        const WITHIN: Duration = Duration::from_secs(30);
+        let (mut messages, mut outbound) = (messages(), Outbound::default());
+        let ping = masked(0x89, b"p");
+        let (begin, end) = ping.split_at(3);
+        messages.feed(begin);
+        for _ in 0..10 {
+            assert!(messages.next(&mut outbound).is_pending());
+            tokio::time::advance(WITHIN / 2).await;
+            assert!(!messages.is_late(WITHIN));
+            messages.feed(&[end, begin].concat());
+            assert!(messages.next(&mut outbound).is_ready());
+        }
     }
 
     #[test]

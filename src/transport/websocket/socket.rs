@@ -169,6 +169,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.messages.is_late(within)
     }
 
+    /// Counts the time for the rest of a message anew: nobody reads now.
+    pub fn waits_anew(&mut self) {
+        self.messages.waits_anew();
+    }
+
+    /// True while a write waits for the client.
+    pub fn is_waiting(&self) -> bool {
+        self.stall.is_waiting()
+    }
+
     /// Writes what is queued. Ready only if something went wrong. Cancel safe.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         loop {
