@@ -85,7 +85,7 @@ struct MeasureArgs {
     /// A first look, in 30 seconds: at 20 messages/s, without TLS, and without a verdict on trading, whose p99.9 takes more.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Everything that is varied, which takes many hours. Combine it with the options below.
+    /// Everything that is varied, which takes a day and a half. Combine it with the options below.
     #[arg(long)]
     full: bool,
     /// Transports and protocols: websocket, sse, longpoll, poll, h1, h1+tls, h2+tls.

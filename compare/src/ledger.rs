@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::payload::Payloads;
 use crate::results::Deliveries;
+use crate::text::counted;
 
 /// Digits of a latency in microseconds that are kept: exact up to 0.2 s.
 const DIGITS: u8 = 5;
@@ -166,14 +167,23 @@ impl Ledger {
         let _ = tokio::time::timeout(most, waiting).await;
     }
 
-    /// Closes the book: what has not come is lost, be it of the warm-up.
+    /// Closes the book: what has not come is lost. What is lost of the warm-up counts as a client that failed.
     pub fn close(&self) -> Delivered {
         let mut inner = self.inner();
-        inner.deliveries.lost = inner.missing;
+        let lost = inner.deliveries.expected - inner.deliveries.delivered;
+        inner.deliveries.lost = lost;
+        let mut failures = inner.failures.clone();
+        if inner.missing > lost {
+            let of_warm_up = inner.missing - lost;
+            failures.push(format!(
+                "{} of the warm-up never came",
+                counted(of_warm_up as usize, "message")
+            ));
+        }
         Delivered {
             deliveries: inner.deliveries,
             latency_us: inner.latency_us.clone(),
-            failures: inner.failures.clone(),
+            failures,
         }
     }
 
@@ -256,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_in_the_warm_up_is_lost() {
+    fn what_is_lost_in_the_warm_up_is_told_and_is_none_of_those_that_count() {
         let ledger = Ledger::new(Payloads::new(40, 1), 2);
         let (early, start) = (ledger.publish(Instant::now(), false), Instant::now());
         let counted = ledger.publish(start, true);
@@ -264,8 +274,12 @@ mod tests {
         for reader in 0..2 {
             ledger.arrive(reader, start, &counted);
         }
-        let delivered = ledger.close().deliveries;
-        assert_eq!((delivered.delivered, delivered.lost), (2, 1));
+        let closed = ledger.close();
+        assert_eq!(
+            (closed.deliveries.delivered, closed.deliveries.lost),
+            (2, 0)
+        );
+        assert_eq!(closed.failures, ["1 message of the warm-up never came"]);
     }
 
     #[test]

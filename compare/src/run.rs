@@ -55,6 +55,8 @@ pub trait Rig {
     fn all_attached(&mut self);
     /// Sends a message, without waiting for anything but the socket.
     fn publish(&mut self, payload: Bytes) -> impl Future<Output = Result<()>>;
+    /// Waits until the gateway has taken all that was sent, and fails if it refused any: that would look like a loss.
+    fn all_taken(&mut self) -> impl Future<Output = Result<()>>;
     /// Waits for a moment.
     fn sleep_until(&mut self, moment: Instant) -> impl Future<Output = Result<()>>;
     /// What the two sides have used so far.
@@ -214,6 +216,7 @@ pub async fn once(
     let sent_by = send_all(rig, &ledger, warm, &counted, true).await?;
     rig.sleep_until(end).await?;
     let after = mark(rig, &ledger, &subscribers)?;
+    rig.all_taken().await?;
     ledger.all_arrived(grace(cell)).await;
     let starts = rig.starts().await?;
     let span = sent_by.max(end).duration_since(warm);

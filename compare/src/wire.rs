@@ -270,7 +270,7 @@ async fn publish_for_starts(target: &Target, channel: &str) -> Result<()> {
     let mut publisher = Publisher::connect(target, channel).await?;
     publisher.send(b"1").await?;
     publisher.send(b"2").await?;
-    publisher.answered(2).await
+    publisher.all_taken().await
 }
 
 impl Rig for Wire {
@@ -310,6 +310,10 @@ impl Rig for Wire {
 
     async fn publish(&mut self, payload: Bytes) -> Result<()> {
         self.publisher.send(&payload).await
+    }
+
+    async fn all_taken(&mut self) -> Result<()> {
+        self.publisher.all_taken().await
     }
 
     async fn sleep_until(&mut self, moment: Instant) -> Result<()> {

@@ -24,6 +24,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(20);
 pub struct Publisher {
     writer: Writer,
     channel: String,
+    sent: u64,
     heard: watch::Receiver<Heard>,
     reading: JoinHandle<()>,
 }
@@ -73,6 +74,7 @@ impl Publisher {
         Ok(Self {
             writer,
             channel: channel.to_owned(),
+            sent: 0,
             heard,
             reading,
         })
@@ -94,11 +96,14 @@ impl Publisher {
         writer
             .write_all(&client_frame(Opcode::Text, &command))
             .await?;
-        Ok(writer.flush().await?)
+        writer.flush().await?;
+        self.sent += 1;
+        Ok(())
     }
 
-    /// Waits until so many messages were taken in all.
-    pub async fn answered(&mut self, count: u64) -> Result<()> {
+    /// Waits until all that was sent is taken.
+    pub async fn all_taken(&mut self) -> Result<()> {
+        let count = self.sent;
         let enough = |heard: &Heard| heard.published >= count || heard.failure.is_some();
         let heard = tokio::time::timeout(ANSWER_MAX, self.heard.wait_for(enough)).await;
         match &heard

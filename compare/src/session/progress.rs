@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Result;
 
 use super::Session;
-use crate::cell::Cell;
+use crate::cell::{Cell, Rate};
 use crate::hello::TOKEN_HINT;
 use crate::label;
 use crate::measure::Found;
@@ -20,7 +20,11 @@ use crate::wire::Origin;
 
 /// What to do about a gateway that refuses the load.
 const LIMITS_HINT: &str = "; switch limits.attach, limits.requests and limits.publish off there, or choose fewer \
-                           --subscribers and a lower --rate";
+                           --subscribers and a lower --rate; with a token of a user, which `everyway token --user` makes, \
+                           raise limits.attachments_per_user_max, or take one without";
+
+/// Codes of refusals by limits.
+const LIMITED: [&str; 2] = ["rate_limited", "overloaded"];
 
 /// Codes of refusals that another token may help against.
 const WANTS_TOKEN: [&str; 3] = ["\"unauthorized\"", "\"token_expired\"", "\"forbidden\""];
@@ -81,7 +85,7 @@ impl Progress {
             Err(error) => {
                 let mut why = format!("{error:#}");
                 // Only those of a gateway elsewhere are on.
-                if why.contains("rate_limited") {
+                if LIMITED.iter().any(|code| why.contains(code)) {
                     why.push_str(LIMITS_HINT);
                 }
                 // Ours lets everybody do everything.
@@ -119,6 +123,9 @@ impl Progress {
         self.results
             .warnings
             .extend(busy_machine(&self.results.cells));
+        self.results
+            .warnings
+            .extend(single_repeats(&self.results.cells));
         output.write(&self.results)
     }
 }
@@ -167,11 +174,38 @@ fn busy_machine(cells: &[CellResult]) -> Option<String> {
     })
 }
 
+/// Figures without a spread look firmer than they are. At rest they are counts, and do not vary.
+fn single_repeats(cells: &[CellResult]) -> Option<String> {
+    let busy = || cells.iter().filter(|it| it.cell.rate != Rate::Idle);
+    let single = busy().filter(|it| it.repeats == 1).count();
+    (single > 0).then(|| {
+        format!(
+            "{single} of {} have a single repeat, and so no spread: what differs between them may be noise",
+            counted(busy().count(), "cell")
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cell::Transport;
     use crate::sample;
+
+    #[test]
+    fn cells_with_a_single_repeat_are_told_unless_they_are_at_rest() {
+        let mut cells: Vec<CellResult> = Transport::ALL.map(sample::cell).to_vec();
+        cells.iter_mut().for_each(|cell| cell.repeats = 2);
+        assert_eq!(single_repeats(&cells), None);
+        cells[0].repeats = 1;
+        cells[1].repeats = 1;
+        cells[1].cell.rate = Rate::Idle;
+        let said = single_repeats(&cells).expect("a warning");
+        assert!(
+            said.starts_with("1 of 3 cells have a single repeat"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn a_busy_machine_is_said_once_if_it_was_so_in_half_of_the_cells() {

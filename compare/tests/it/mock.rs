@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bytes::Bytes;
 use compare::meter::{Direction, Meter};
 use compare::run::{Desk, Rig, Starts, Subscriber, Used};
@@ -22,6 +22,8 @@ pub struct Behaviour {
     pub load_share: f64,
     /// Bytes of heads that are told of with each delivery.
     pub headers_down: usize,
+    /// What the gateway says to who publishes, once it has all.
+    pub refusal: Option<&'static str>,
 }
 
 /// What becomes of a delivery.
@@ -51,6 +53,7 @@ impl Default for Behaviour {
             held_up: |_| Duration::ZERO,
             load_share: 0.1,
             headers_down: HEADERS_DOWN,
+            refusal: None,
         }
     }
 }
@@ -159,6 +162,13 @@ impl Rig for Mock {
             self.delivered += 1;
         }
         Ok(())
+    }
+
+    async fn all_taken(&mut self) -> Result<()> {
+        match self.behaviour.refusal {
+            Some(refusal) => bail!(refusal),
+            None => Ok(()),
+        }
     }
 
     async fn sleep_until(&mut self, moment: Instant) -> Result<()> {

@@ -187,17 +187,42 @@ async fn every_message_that_goes_wrong_is_seen() {
     };
     let result = measured(&behaviour, 1).await;
     // Ten of those that count never came and ten came corrupted, which is lost, too. The warm-up is checked as well, and
-    // has one more of each: 22 are lost, of which 20 count.
+    // has one more of each.
     let expected = Deliveries {
         expected: 4000,
         delivered: 3980,
-        lost: 22,
+        lost: 20,
         repeated: 11,
         out_of_order: 11,
         corrupted: 11,
     };
     assert_eq!(result.deliveries, expected);
+    let of_warm_up = "a client could not go on: 2 messages of the warm-up never came";
+    assert!(
+        result
+            .warnings
+            .iter()
+            .any(|warning| warning.message == of_warm_up),
+        "{:?}",
+        result.warnings
+    );
     assert!(!result.is_valid());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_refused_is_no_loss() {
+    let behaviour = Behaviour {
+        fate: |number, _| match number {
+            1049 => Fate::Lost,
+            _ => Fate::Arrives,
+        },
+        refusal: Some("publishing failed: rate_limited"),
+        ..Behaviour::default()
+    };
+    let (mut rig, cell) = (Mock::new(behaviour), cell(100.0));
+    let outcome = run::once(&mut rig, &cell, "mock", &TIMING, SEED).await;
+    let error = outcome.expect_err("a refusal");
+    assert_eq!(error.to_string(), "publishing failed: rate_limited");
 }
 
 #[tokio::test(start_paused = true)]
