@@ -146,8 +146,8 @@ section! {
     History at "history." {
         /// Most messages kept in a channel.
         count_max: usize = 10_000,
-        /// Most bytes kept in a channel: messages as they are sent, and 192 bytes of book-keeping each. The newest
-        /// message is kept even when it alone is larger.
+        /// Most bytes kept in a channel: messages as they are sent, the fragments and compressed forms that WebSockets made
+        /// necessary, and 192 bytes of book-keeping each. The newest message is kept even when it alone is larger.
         bytes_max: usize = 1024 * 1024,
         /// How long a message is kept, in seconds.
         age_s_max: Seconds = Seconds::new(300),
