@@ -330,6 +330,9 @@ async fn who_takes_little_is_not_taken_for_one_who_takes_nothing() {
     let gateway = Gateway::with(|config| {
         config.history.bytes_max = 16 << 20;
         config.timeouts.stall_s = Seconds::new(2);
+        // A ping is behind more than is taken in time.
+        config.timeouts.heartbeat_s = serde_json::from_value(json!(0.5)).expect("seconds");
+        config.timeouts.pong_s = serde_json::from_value(json!(0.1)).expect("seconds");
     })
     .await;
     fill(&gateway).await;
